@@ -1,0 +1,108 @@
+"""What has to agree between pyproject.toml, constraints.txt, environment.yml and the Makefile."""
+
+import importlib.metadata
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
+(CONDA_PIP,) = [line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)]
+EXTRAS = PROJECT["optional-dependencies"]
+DIRECT = {canonicalize_name(Requirement(line).name): Requirement(line)
+          for line in sum(EXTRAS.values(), PROJECT["dependencies"])}
+
+
+def pins():
+    """{canonical name: version} of constraints.txt, every line of which must be a plain `name==version`."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    assert all(len(pair) == 2 for pair in pairs), [pair for pair in pairs if len(pair) != 2]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def repository_files():
+    """Files that are tracked, or would be if everything not ignored were added."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_conda_python_is_the_lowest_that_pyproject_allows():
+    (python,) = [line for line in CONDA if line.startswith("python=")]
+    version = python.split("=")[-1]
+    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">={version}")
+    major, minor = version.split(".")
+    assert f"sys.version_info < ({major}, {minor})" in MAKEFILE
+
+
+@pytest.mark.parametrize("name", sorted(DIRECT))
+def test_direct_dependency_is_pinned_and_installed_as_pinned(name):
+    pin = pins()[name]
+    assert DIRECT[name].specifier.contains(pin)
+    installed = importlib.metadata.version(name)
+    assert installed.split("+")[0] == pin, f"{name}: {installed} is installed, {pin} is pinned"
+
+
+def test_conda_installs_what_make_installs():
+    (wanted,) = re.findall(r"^EXTRAS := (.+)$", MAKEFILE, flags=re.M)
+    assert set(wanted.split(",")) == set(EXTRAS)
+    assert '-c constraints.txt -e ".[$(EXTRAS)]"' in MAKEFILE
+    assert CONDA_PIP == ["-c constraints.txt", f"-e .[{wanted}]"]
+
+
+def test_deepinv_is_installed_apart_and_as_pinned():
+    pin = f"deepinv=={pins()['deepinv']}"
+    command = f"--no-deps -c constraints.txt {pin}"
+    assert "deepinv" not in DIRECT
+    assert command in MAKEFILE
+    assert command in (ROOT / "environment.yml").read_text(encoding="utf-8")
+
+
+def test_everything_deepinv_needs_but_torchvision_is_a_direct_dependency():
+    needed = {canonicalize_name(Requirement(line).name) for line in importlib.metadata.requires("deepinv")
+              if "extra ==" not in line}
+    assert needed - {"torchvision"} <= set(DIRECT)
+
+
+def test_torchvision_is_nowhere_required():
+    assert "torchvision" not in DIRECT
+    assert "torchvision" not in pins()
+    assert "torchvision" not in json.dumps(ENVIRONMENT)
+
+
+def test_the_version_is_written_once():
+    assert importlib.metadata.version("treg_edu") == PROJECT["version"]
+
+
+def test_the_licence_is_there():
+    assert PROJECT["license"] == "MIT"
+    for name in PROJECT["license-files"]:
+        assert (ROOT / name).read_text(encoding="utf-8").startswith("MIT License")
+
+
+def test_no_file_is_a_pickle():
+    """Weights are safetensors: opening a pickle runs whatever code is in it."""
+    suffixes = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}
+
+    def is_pickle(path):
+        with path.open("rb") as file:
+            head = file.read(256)
+        # Protocol 2 and later open with \x80 and the protocol; torch.save writes a zip whose first member is data.pkl.
+        return path.suffix in suffixes or re.match(rb"\x80[\x02-\x05]", head) or b"data.pkl" in head and head[:2] == b"PK"
+
+    assert [str(path.relative_to(ROOT)) for path in repository_files() if is_pickle(path)] == []

@@ -1,0 +1,14 @@
+"""A course on text-regularized latent diffusion inverse solvers, and the small library it stands on.
+
+    import treg_edu as te
+    prior = te.load_prior()
+    operator = te.operators.SuperResolution(factor=16)
+    y = operator.measure(te.images.example("ice cream"), sigma=0.005)
+    x_hat = te.solve(te.treg, prior, operator, y, prompt="ice cream", **prior.recommended)
+"""
+
+from . import consistency, diffusion, images, judge, latent_diffusion, metrics, negation, operators, solvers
+from .judge import load_judge
+from .latent_diffusion import LatentDiffusion, load_prior
+from .solvers import SOLVERS, solve
+from .treg import treg

@@ -1,0 +1,218 @@
+"""Reading, validating and sampling images: every picture here is a float32 tensor (B, 3, H, W) with values in [0, 1]."""
+
+import difflib
+import functools
+import io
+import os
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SPLITS = ("train", "heldout")
+ROUNDING = 1e-4  # how far outside [0, 1] float arithmetic may leave a value that is meant to lie in it
+# Pillow documents OSError for a damaged file; its decoders also let these through.
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError, struct.error)
+
+
+class ImageError(ValueError):
+    """A file or a picture that cannot become a (1, 3, size, size) tensor."""
+
+
+def check(x, name="x", size=None):
+    """Return `x` if it is a batch of images, else say which part of the contract it breaks.
+
+    x: (B, 3, H, W), floating point, finite, values in [0, 1].  size: H = W where given.
+    name: the argument's name in the message.
+    """
+    side = f"{size}, {size}" if size else "H, W"
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name}: got {type(x).__name__}, expected a torch.Tensor of shape (B, 3, {side})")
+    if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape or (size and x.shape[2:] != (size, size)):
+        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (B, 3, {side})")
+    if not x.is_floating_point():
+        raise TypeError(f"{name}: got dtype {x.dtype}, expected floating point with values in [0, 1]")
+    low, high = x.min().item(), x.max().item()
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also catches NaN, which compares false
+        raise ValueError(f"{name}: got values from {low:.4g} to {high:.4g}, expected finite values in [0, 1]")
+    return x
+
+
+# From files, and back
+
+
+def read(path, size=64):
+    """The picture in any file that Pillow reads, as (1, 3, size, size) in [0, 1].
+
+    Orientation follows EXIF, transparency is laid on white, an animation gives its first frame; then `from_pil`.
+    Raises FileNotFoundError, or ImageError where the file is no image, damaged, or too large to be decoded safely.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path: got {str(path)!r}, which does not exist; expected an image file")
+    if path.is_dir():
+        raise ImageError(f"path: got {str(path)!r}, which is a folder; expected an image file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                return from_pil(image, size)
+    except ImageError as error:
+        raise ImageError(f"path: {str(path)!r}: {error}") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ImageError(
+            f"path: {str(path)!r} holds too many pixels to be decoded safely ({error}); "
+            f"expected at most {Image.MAX_IMAGE_PIXELS}"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"path: got {str(path)!r} ({path.stat().st_size} bytes), which is not an image; "
+            "expected a format that Pillow reads, such as PNG, JPEG or WebP"
+        ) from error
+    except PermissionError:
+        raise
+    except DAMAGED as error:
+        raise ImageError(f"path: {str(path)!r} is damaged or cut short ({error}); expected a complete image") from error
+
+
+def from_pil(image, size=64):
+    """A Pillow image as (1, 3, size, size) in [0, 1]: white behind, the central square, Lanczos resampling."""
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"size: got {size!r}, expected a positive int")
+    if 0 in image.size:
+        raise ImageError(f"image: got {image.width}×{image.height} pixels, expected at least 1×1")
+    upright = ImageOps.exif_transpose(image)
+    square = ImageOps.fit(_on_white(_eight_bit(upright)), (size, size), Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(square))
+    return (pixels.permute(2, 0, 1)[None].float() / 255).contiguous()
+
+
+def _eight_bit(image):
+    """Grey pictures of 16 or 32 bits as 8 bits; integers count from 0 to 65535, floats from 0 to 1; others unchanged."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    full = 1.0 if image.mode == "F" else 65535.0
+    grey = np.asarray(image, dtype=np.float64) / full
+    if not (grey.min() >= 0 and grey.max() <= 1):
+        raise ImageError(
+            f"image: got mode {image.mode!r} with values from {grey.min() * full:.6g} to {grey.max() * full:.6g}, "
+            f"expected 0 to {full:.6g}"
+        )
+    return Image.fromarray((grey * 255).round().astype(np.uint8))
+
+
+def _on_white(image):
+    """Any 8-bit mode (palette, grey, CMYK, with or without alpha) as RGB, transparency composited on white."""
+    try:
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        coloured = image.convert("RGBA")
+    except ValueError as error:
+        raise ImageError(f"image: got mode {image.mode!r}, expected one that converts to RGB ({error})") from error
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, coloured).convert("RGB")
+
+
+def to_pil(x):
+    """One image (1, 3, H, W) or (3, H, W) in [0, 1] as an 8-bit Pillow image."""
+    x = check(x[None] if isinstance(x, torch.Tensor) and x.ndim == 3 else x)
+    if len(x) != 1:
+        raise ValueError(f"x: got a batch of {len(x)}, expected one image (1, 3, H, W); index the batch")
+    pixels = (x[0].detach().cpu().float().clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+
+def save(x, path):
+    """Write one image (1, 3, H, W) as PNG and return the path; an interrupted write leaves no half file under it."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"path: got {str(path)!r}, expected a name ending in .png")
+    picture = to_pil(x)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    picture.save(beside, format="PNG")
+    os.replace(beside, path)
+    return path
+
+
+# The captioned images that ship
+
+
+def data_folder():
+    """Where the shipped data lies: the folder named by TREG_EDU_DATA, else `data/` beside the package."""
+    named = os.environ.get("TREG_EDU_DATA")
+    return Path(named) if named else Path(__file__).resolve().parents[1] / "data"
+
+
+def captions():
+    """Every shipped image with its words, one row each, as a pandas DataFrame.
+
+    image: PNG bytes.  label: "ice cream".  keywords: list of words.  style: "noto".  concept: the label as a slug.
+    group: "food & drink".  split: "train" or "heldout".  licence: an SPDX name.
+    """
+    return _captions(data_folder() / "images").copy()
+
+
+@functools.lru_cache(maxsize=2)
+def _captions(folder):
+    import pandas as pd
+
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(
+            f"no .parquet file in {str(folder)!r}; expected the captioned images there "
+            "(set TREG_EDU_DATA to the folder that holds images/, or work in a checkout of the repository)"
+        )
+    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    frame["image"] = [image["bytes"] for image in frame["image"]]
+    frame["keywords"] = [list(words) for words in frame["keywords"]]
+    return frame
+
+
+def decode(frame, size=64):
+    """The pictures of rows of `captions()`, in their order: (len(frame), 3, size, size) in [0, 1]."""
+    return torch.cat([from_pil(Image.open(io.BytesIO(png)), size) for png in frame["image"]])
+
+
+def load(split):
+    """(images, rows) of one split: (N, 3, 64, 64) in [0, 1], and the N rows of `captions()` that they show."""
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
+    rows = captions().query("split == @split").reset_index(drop=True)
+    return decode(rows), rows
+
+
+def example(name, style=None):
+    """The held-out picture of a concept, by its label ("ice cream") or slug ("ice-cream"): (1, 3, 64, 64) in [0, 1].
+
+    style: ask for it in one style; at most one picture of a concept is held out, so usually there is no choice.
+    """
+    held_out = captions().query("split == 'heldout'")
+    wanted = name.strip().lower()
+    rows = held_out[(held_out["label"].str.lower() == wanted) | (held_out["concept"] == wanted)]
+    if rows.empty:
+        labels = {label.lower(): label for label in held_out["label"]}
+        near = [label for low, label in labels.items() if wanted and wanted in low.split()]
+        near += [labels[low] for low in difflib.get_close_matches(wanted, labels, n=5, cutoff=0.5)]
+        hint = ", ".join(map(repr, list(dict.fromkeys(near))[:5])) or "none; see images.captions()"
+        raise ValueError(f"name: got {name!r}, expected a concept with a held-out picture; close matches: {hint}")
+    styled = rows if style is None else rows[rows["style"] == style]
+    if styled.empty:
+        raise ValueError(f"style: got {style!r}, expected for {name!r}: {', '.join(map(repr, rows['style']))}")
+    return decode(styled.iloc[:1])
+
+
+def examples(n, seed=0):
+    """(images, labels) of n held-out pictures of distinct concepts: (n, 3, 64, 64) in [0, 1], list of n strings.
+
+    One seed shuffles all concepts once, so `examples(4)` are the first four of `examples(8)`.
+    """
+    held_out = captions().query("split == 'heldout'").drop_duplicates("concept").sort_values("concept")
+    if not isinstance(n, int) or not 1 <= n <= len(held_out):
+        raise ValueError(f"n: got {n!r}, expected an int from 1 to {len(held_out)}, the number of held-out concepts")
+    rows = held_out.iloc[np.random.default_rng(seed).permutation(len(held_out))[:n]]
+    return decode(rows), rows["label"].tolist()

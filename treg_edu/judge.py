@@ -1,0 +1,58 @@
+"""The judge: a second CLIP, of another architecture, trained apart from the prior and used by metrics alone.
+
+No number of this course is graded by the network that was optimised against it.
+"""
+
+import torch
+from torch.nn import functional as F
+
+from .images import data_folder
+
+
+class Judge:
+    """A convolutional image tower (ResNet) and a text tower, joined by InfoNCE on the training images.
+
+    Images: (B, 3, H, W) in [0, 1], of any size; they are judged at 64×64.
+    """
+
+    SIDE = 64
+
+    def __init__(self, image_encoder, text_encoder, tokenizer):
+        self.image_encoder, self.text_encoder, self.tokenizer = image_encoder.eval(), text_encoder.eval(), tokenizer
+
+    def _normalised(self, x):
+        x = x.to(self.image_encoder.device, torch.float32)
+        if x.shape[-2:] != (self.SIDE, self.SIDE):
+            x = F.interpolate(x, (self.SIDE, self.SIDE), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        return 2 * x - 1
+
+    @torch.no_grad()
+    def embed_images(self, x):
+        """(B, 3, H, W) → (B, p), not normalised."""
+        return self.image_encoder(self._normalised(x)).pooler_output.flatten(1)
+
+    @torch.no_grad()
+    def embed_labels(self, texts):
+        """B strings → (B, p), not normalised."""
+        limit = self.tokenizer.model_max_length
+        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").input_ids
+        return self.text_encoder(input_ids=tokens.to(self.text_encoder.device)).text_embeds
+
+    @torch.no_grad()
+    def features(self, x):
+        """The stages of the image tower, [(B, c, h, w), …], for `metrics.perceptual_distance`."""
+        return list(self.image_encoder(self._normalised(x), output_hidden_states=True).hidden_states)
+
+
+def load_judge(folder=None, device="cpu"):
+    """The judge in `folder`; the bundled one, `data/judge`, if None."""
+    from transformers import CLIPTextModelWithProjection, CLIPTokenizer, ResNetModel
+
+    folder = data_folder() / "judge" if folder is None else folder
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder: no judge at {folder}; clone the repository whole, or run `treg-edu train judge`")
+    return Judge(
+        ResNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32).to(device),
+        CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32).to(device),
+        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+    )

@@ -1,0 +1,161 @@
+"""The prior: a text-conditional latent diffusion model, and everything a solver may ask of it."""
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from .images import data_folder
+
+CLIP_OF_STABLE_DIFFUSION = "openai/clip-vit-large-patch14"
+
+
+class LatentDiffusion:
+    """A diffusers Stable Diffusion folder and the CLIP whose text tower it uses, on one device.
+
+    Images x: (B, 3, H, W) in [0, 1].  Latents z: (B, 4, h, w), scaled to about unit variance.  Embeddings c: (B, L, d), the hidden
+    states of the text tower.  Features: (B, p), in CLIP's shared space, not normalised.
+    """
+
+    def __init__(self, vae, unet, tokenizer, text_encoder, scheduler, clip, image_mean, image_std, recommended=None):
+        self.vae, self.unet, self.tokenizer, self.text_encoder = vae, unet, tokenizer, text_encoder
+        self.scheduler, self.clip = scheduler, clip
+        self.image_mean, self.image_std = image_mean, image_std
+        self.recommended = recommended or {}
+        for network in (vae, unet, text_encoder, clip):
+            network.requires_grad_(False).eval()
+
+    @property
+    def device(self):
+        return self.unet.device
+
+    @property
+    def dtype(self):
+        return self.unet.dtype
+
+    # ---- images ↔ latents
+
+    def encode(self, x):
+        """E(x): the posterior mean, scaled.  (B, 3, H, W) in [0, 1] → (B, 4, h, w)."""
+        return self.vae.encode(2 * x.to(self.device, self.dtype) - 1).latent_dist.mode() * self.vae.config.scaling_factor
+
+    def decode(self, z):
+        """D(z).  (B, 4, h, w) → (B, 3, H, W), not clamped, so that gradients and linear operators see all of it."""
+        return self.vae.decode(z / self.vae.config.scaling_factor).sample / 2 + 0.5
+
+    def latent_shape(self, size=None):
+        """(4, h, w) for images of `size` (H, W); the training size if None."""
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        multiple = factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        height, width = size or (factor * self.unet.config.sample_size,) * 2
+        if height % multiple or width % multiple or min(height, width) < multiple:
+            raise ValueError(f"size: got {height}×{width}, expected multiples of {multiple}, which this prior's networks need")
+        return self.vae.config.latent_channels, height // factor, width // factor
+
+    # ---- words
+
+    def embed_text(self, texts):
+        """c: hidden states of the text tower for B strings, (B, L, d).  Warns of what a text loses at the tokenizer's length."""
+        tokens = self._tokens(texts, padding="max_length")
+        return self.text_encoder(tokens).last_hidden_state
+
+    def _tokens(self, texts, padding):
+        limit = self.tokenizer.model_max_length
+        whole = self.tokenizer(texts).input_ids
+        for text, tokens in zip(texts, whole):
+            if len(tokens) > limit:
+                lost = self.tokenizer.decode(tokens[limit - 1 : -1])
+                warnings.warn(f"prompt: {len(tokens)} tokens, the prior takes {limit}; cut from {text!r}: {lost!r}", stacklevel=4)
+        cut = self.tokenizer(texts, padding=padding, truncation=True, max_length=limit, return_tensors="pt")
+        return cut.input_ids.to(self.device)
+
+    # ---- CLIP's shared space
+
+    def embed_images(self, x):
+        """Image features of x, (B, 3, H, W) in [0, 1] → (B, p)."""
+        side = self.clip.config.vision_config.image_size
+        x = x.to(self.device, self.dtype)
+        if x.shape[-2:] != (side, side):
+            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        mean, std = (x.new_tensor(value)[:, None, None] for value in (self.image_mean, self.image_std))
+        return self.clip.visual_projection(self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output)
+
+    def embed_labels(self, texts):
+        """Text features of B strings, (B, p)."""
+        return self.clip.text_projection(self.clip.text_model(input_ids=self._tokens(texts, padding=True)).pooler_output)
+
+    def to_hidden_space(self, feature):
+        """Pull an image feature back through the text projection P, so that ⟨Pᵀ f, c⟩ = ⟨f, P c⟩ for a hidden state c.
+
+        (B, p) → (B, d).  f is normalised first.
+        """
+        return F.normalize(feature, dim=-1) @ self.clip.text_projection.weight
+
+    # ---- diffusion
+
+    def timesteps(self, steps):
+        """[(t, t_prev), …], noise falling, as the scheduler spaces them; the last t_prev is −1, the clean latent."""
+        most = self.scheduler.config.num_train_timesteps
+        if not isinstance(steps, int) or not 1 <= steps <= most:
+            raise ValueError(f"steps: got {steps!r}, expected an integer from 1 to {most}")
+        self.scheduler.set_timesteps(steps)
+        ts = self.scheduler.timesteps.tolist()
+        return list(zip(ts, ts[1:] + [-1]))
+
+    def alpha_bar(self, t):
+        """ᾱ_t, a scalar tensor; for t = −1 the value the scheduler gives the clean latent."""
+        value = self.scheduler.alphas_cumprod[t] if t >= 0 else self.scheduler.final_alpha_cumprod
+        return value.to(self.device, self.dtype)
+
+    def predict_noise(self, z_t, t, text_embedding):
+        """ε_θ(z_t, t, c), (B, 4, h, w).  A network trained for v = √ᾱ ε − √(1 − ᾱ) z₀ (Salimans & Ho 2022) is converted:
+
+        ε = √ᾱ v + √(1 − ᾱ) z_t
+        """
+        output = self.unet(z_t, t, encoder_hidden_states=text_embedding).sample
+        if self.scheduler.config.prediction_type == "epsilon":
+            return output
+        alpha_bar = self.alpha_bar(t)
+        return alpha_bar.sqrt() * output + (1 - alpha_bar).sqrt() * z_t
+
+
+def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
+    """The bundled prior, or any Stable Diffusion folder or hub model, named by the user.
+
+    name: None for `data/prior`; a folder; or a hub name such as "stable-diffusion-v1-5/stable-diffusion-v1-5" (downloaded once).
+    dtype: torch.float32, or on a GPU torch.bfloat16 or torch.float16.
+    clip: the CLIP whose text tower the model uses, a folder or hub name; None means `clip/` inside the folder if there is one, and
+    otherwise CLIP ViT-L/14, which Stable Diffusion 1.x uses.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+
+    folder = data_folder() / "prior" if name is None else Path(name)
+    if name is None and not folder.is_dir():
+        raise FileNotFoundError(f"name: the bundled prior is not at {folder}; clone the repository whole, or name a model")
+    source = str(folder) if folder.is_dir() else str(name)
+    settings = {"torch_dtype": dtype}
+    if clip is None:
+        clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
+    preprocessing = _preprocessing(clip)
+    recommended = folder / "treg.json"
+    return LatentDiffusion(
+        AutoencoderKL.from_pretrained(source, subfolder="vae", **settings).to(device),
+        UNet2DConditionModel.from_pretrained(source, subfolder="unet", **settings).to(device),
+        CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
+        CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype).to(device),
+        DDIMScheduler.from_pretrained(source, subfolder="scheduler"),
+        CLIPModel.from_pretrained(clip, dtype=dtype).to(device),
+        preprocessing["image_mean"],
+        preprocessing["image_std"],
+        json.loads(recommended.read_text()) if recommended.is_file() else None,
+    )
+
+
+def _preprocessing(clip):
+    from huggingface_hub import hf_hub_download
+
+    local = Path(clip) / "preprocessor_config.json"
+    return json.loads(Path(local if local.is_file() else hf_hub_download(clip, local.name)).read_text())

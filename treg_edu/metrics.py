@@ -1,0 +1,177 @@
+"""How good a reconstruction is: against the truth, the measurement, the text, its siblings, and a set of real images.
+
+Images are (B, 3, H, W) in [0, 1]; what is measured per sample comes back as (B,). Where a network is needed it is an
+argument: a `model` with `embed_images(x) -> (B, d)` and `embed_labels([str]) -> (N, d)` (the prior or the judge), or a
+`judge` with `features(x) -> [(B, C, h, w), …]`. The judge has seen neither the prior nor its text encoder, so that a
+solver which optimises the prior's own features is not marked by them.
+"""
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from .images import check
+
+# Against the truth
+
+
+def psnr(x_hat, x):
+    """Peak signal-to-noise ratio in dB: 10 log₁₀(1 / mean (x̂ − x)²), infinite where the images are equal.
+
+    x_hat: (B, 3, H, W).  x: the same shape, or (1, 3, H, W) for one truth.  Returns (B,).
+    """
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    x_hat, x = _pair(x_hat, x)
+    return peak_signal_noise_ratio(x_hat, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
+
+
+def ssim(x_hat, x):
+    """Structural similarity, 1 for equal images (Wang et al. 2004: Gaussian window of σ = 1.5, 11 pixels wide).
+
+    x_hat: (B, 3, H, W).  x: the same shape, or (1, 3, H, W) for one truth.  Returns (B,).
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    x_hat, x = _pair(x_hat, x)
+    return structural_similarity_index_measure(x_hat, x, data_range=1.0, reduction="none")
+
+
+@torch.no_grad()
+def perceptual_distance(judge, x, x_hat):
+    """Distance of deep features: Σ_stages mean_{h,w} ‖f̂(x) − f̂(x̂)‖², f̂ of unit length over the channels.
+
+    LPIPS with every channel weighted by one (Zhang et al. 2018, "lpips baseline"); 0 for equal images, symmetric.
+    x, x_hat: (B, 3, H, W), x possibly (1, 3, H, W).  Returns (B,).
+    """
+    x_hat, x = _pair(x_hat, x)
+    stages = zip(judge.features(x), judge.features(x_hat), strict=True)
+    return sum((normalize(a, dim=1) - normalize(b, dim=1)).square().sum(dim=1).mean(dim=(1, 2)) for a, b in stages)
+
+
+def _pair(x_hat, x):
+    """Both images checked and of one shape, a single truth repeated for every reconstruction."""
+    check(x_hat, "x_hat")
+    check(x, "x")
+    if x.shape != x_hat.shape and x.shape != (1, *x_hat.shape[1:]):
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected that of x_hat, {tuple(x_hat.shape)}, or a batch of 1")
+    return x_hat, x.to(x_hat).expand_as(x_hat)
+
+
+# Against the measurement
+
+
+@torch.no_grad()
+def y_mse(operator, x_hat, y):
+    """How well the measurement is explained: mean |y − A(x̂)|², which is σ² for the truth itself.
+
+    x_hat: (B, 3, H, W).  y: (B, …) as `operator.A` returns it, or (1, …).  Returns (B,).
+    """
+    measured = operator.A(check(x_hat, "x_hat"))
+    if y.shape != measured.shape and y.shape != (1, *measured.shape[1:]):
+        raise ValueError(
+            f"y: got shape {tuple(y.shape)}, expected that of operator.A(x_hat), {tuple(measured.shape)}, or a batch of 1"
+        )
+    return (y - measured).abs().square().flatten(1).mean(dim=1)
+
+
+# Against each other
+
+
+def pixel_variance(x_hats):
+    """How ambiguous a measurement leaves the image: the variance over seeds, averaged over pixels and channels.
+
+    x_hats: (S, 3, H, W), S ≥ 2 reconstructions of one measurement.  Returns a scalar; unbiased (divided by S − 1).
+    """
+    if len(check(x_hats, "x_hats")) < 2:
+        raise ValueError("x_hats: got 1 reconstruction, expected at least 2 of one measurement")
+    return x_hats.var(dim=0).mean()
+
+
+# Against the text
+
+
+def clip_similarity(image_features, text_features):
+    """Cosine of the angle between an image's and its text's CLIP features, in [-1, 1] (Radford et al. 2021).
+
+    image_features: (B, d).  text_features: (B, d), or (1, d) for one text.  Returns (B,).
+    """
+    (images, d), texts = image_features.shape, text_features.shape
+    if texts not in {(images, d), (1, d)}:
+        raise ValueError(f"text_features: got shape {tuple(texts)}, expected ({images}, {d}) or (1, {d})")
+    return (normalize(image_features, dim=1) * normalize(text_features, dim=1)).sum(dim=1)
+
+
+@torch.no_grad()
+def similarity(model, x_hat, text):
+    """`clip_similarity` of images and their texts.  x_hat: (B, 3, H, W).  text: a string or a list of B.  Returns (B,)."""
+    texts = [text] if isinstance(text, str) else list(text)
+    if len(texts) not in {1, len(check(x_hat, "x_hat"))}:
+        raise ValueError(f"text: got {len(texts)} strings, expected one, or one for each of the {len(x_hat)} images")
+    return clip_similarity(model.embed_images(x_hat), model.embed_labels(texts))
+
+
+@torch.no_grad()
+def top_k(model, x_hat, labels, k=5):
+    """The k labels closest to each image, best first.
+
+    x_hat: (B, 3, H, W).  labels: list of N strings.  Returns (names, indices): B lists of k strings, (B, k) into `labels`.
+    """
+    if not 1 <= k <= len(labels):
+        raise ValueError(f"k: got {k}, expected 1 to {len(labels)}, the number of labels")
+    image_features = normalize(model.embed_images(check(x_hat, "x_hat")), dim=1)
+    text_features = normalize(model.embed_labels(list(labels)), dim=1)
+    indices = (image_features @ text_features.T).topk(k, dim=1).indices
+    return [[labels[i] for i in row] for row in indices.tolist()], indices
+
+
+# Against a set
+
+
+def mmd(features_a, features_b):
+    """Squared maximum mean discrepancy of two sets of features, unbiased, so that it may be slightly negative.
+
+    MMD² = mean_{i≠j} k(aᵢ, aⱼ) + mean_{i≠j} k(bᵢ, bⱼ) − 2 mean k(aᵢ, bⱼ),  k(u, v) = (uᵀv / d + 1)³
+    (Bińkowski et al. 2018, the kernel inception distance with other features). Unlike FID it has no bias at small N.
+
+    features_a: (N, d).  features_b: (M, d), N, M ≥ 2.  Returns a scalar.
+    """
+    for name, features in {"features_a": features_a, "features_b": features_b}.items():
+        if features.ndim != 2 or len(features) < 2 or features.shape[1] != features_a.shape[1]:
+            raise ValueError(f"{name}: got shape {tuple(features.shape)}, expected (N, d), N ≥ 2, one d for both sets")
+    a, b = features_a.double(), features_b.double()
+    return _mean_off_diagonal(_cubic(a, a)) + _mean_off_diagonal(_cubic(b, b)) - 2 * _cubic(a, b).mean()
+
+
+def _cubic(a, b):
+    """k(aᵢ, bⱼ) = (aᵢᵀbⱼ / d + 1)³.  a: (N, d).  b: (M, d).  Returns (N, M)."""
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def _mean_off_diagonal(kernel):
+    """The mean over pairs i ≠ j.  kernel: (N, N).  Returns a scalar."""
+    n = len(kernel)
+    return (kernel.sum() - kernel.trace()) / (n * (n - 1))
+
+
+# How sure we are
+
+
+def confidence_interval(values, level=0.95, n=2000, seed=0):
+    """(mean, low, high) of the mean over samples: the percentile bootstrap (Efron 1979), `n` resamples of the first axis.
+
+    To compare two methods on the same samples, pass their differences: what samples have in common then cancels.
+    values: (N,) or (N, …), N ≥ 2, finite.  Returns three floats, or three arrays (…).
+    """
+    values = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+    if values.ndim == 0 or len(values) < 2:
+        raise ValueError(f"values: got shape {values.shape}, expected (N,) or (N, …) with N ≥ 2 samples")
+    if not np.isfinite(values).all():
+        raise ValueError("values: got some that are not finite (the PSNR of equal images is infinite), expected finite ones")
+    if not 0 < level < 1:
+        raise ValueError(f"level: got {level}, expected between 0 and 1, such as 0.95")
+    resamples = np.random.default_rng(seed).integers(len(values), size=(n, len(values)))
+    means = values[resamples].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    mean = values.mean(axis=0)
+    return (mean, low, high) if values.ndim > 1 else (float(mean), float(low), float(high))

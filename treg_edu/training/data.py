@@ -1,0 +1,74 @@
+"""What the four trainings share: the images as one tensor, gentle augmentation, captions."""
+
+import io
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def load(path, split):
+    """The images of one split as (N, 3, 64, 64) in [0, 1], and their rows."""
+    import pandas as pd
+    from PIL import Image
+
+    frame = pd.read_parquet(path)
+    frame = frame[frame["split"] == split].reset_index(drop=True)
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(image["bytes"])).convert("RGB")) for image in frame["image"]])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, frame
+
+
+def shift_and_scale(x, generator, pixels=4, scale=0.15):
+    """Move each image by up to `pixels` and zoom it by up to `scale`, on white.  Never flips or turns: orientation is content."""
+    count, side = len(x), x.shape[-1]
+    zoom = 1 + scale * (2 * torch.rand(count, 1, 1, generator=generator) - 1)
+    move = (2 * torch.rand(count, 2, 1, generator=generator) - 1) * 2 * pixels / side
+    grid = F.affine_grid(torch.cat([torch.eye(2) * zoom, move], 2), list(x.shape), align_corners=False)
+    return 1 - F.grid_sample(1 - x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def recolour(x, generator, strength=0.2):
+    """Change each image's brightness, contrast and white balance, and tint the paper of a third of them."""
+    count = len(x)
+
+    def around_one(shape):
+        return 1 + strength * (2 * torch.rand(shape, generator=generator) - 1)
+
+    x = (x - 0.5) * around_one((count, 1, 1, 1)) + 0.5
+    x = 1 - (1 - x) * around_one((count, 3, 1, 1))
+    tinted = (torch.rand(count, 1, 1, 1, generator=generator) < 1 / 3).float()
+    return (x * (1 - tinted * 0.4 * torch.rand(count, 3, 1, 1, generator=generator))).clamp(0, 1)
+
+
+def degrade(x, generator):
+    """Blur a third of the images and add noise to a third, so that a reconstruction is not a foreign thing to a classifier."""
+    count, side = len(x), x.shape[-1]
+    small = F.interpolate(F.interpolate(x, scale_factor=0.5, mode="area"), side, mode="bilinear")
+    x = torch.where(torch.rand(count, 1, 1, 1, generator=generator) < 1 / 3, small, x)
+    sigma = 0.08 * torch.rand(count, 1, 1, 1, generator=generator) * (torch.rand(count, 1, 1, 1, generator=generator) < 1 / 3)
+    return (x + sigma * torch.randn(x.shape, generator=generator)).clamp(0, 1)
+
+
+def caption(row, generator):
+    """A caption of one image: the label half of the time, otherwise a template with its style, or label and keywords."""
+
+    def draw(count):
+        return int(torch.randint(count, (), generator=generator))
+
+    label, style, keywords = row["label"], row["style"], list(row["keywords"])
+    if draw(2):
+        return label
+    templates = [
+        f"{label}, {style} style",
+        f"a {style} icon of a {label}",
+        f"a photo of a {label}",
+        f"a picture of a {label}",
+        f"{label}, {keywords[draw(len(keywords))]}" if keywords else label,
+    ]
+    return templates[draw(len(templates))]
+
+
+def corpus_text(frame):
+    """Everything a caption can say, for the tokenizer's vocabulary."""
+    for _, row in frame.iterrows():
+        yield from [row["label"], row["style"], *row["keywords"], "a photo of a, picture of a, icon of a, style"]

@@ -1,0 +1,118 @@
+"""One training loop for all four networks: bf16 where the hardware has it, EMA, checkpoints that survive a kill, one bar."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+
+
+def has_bf16():
+    """Whether bf16 arithmetic is fast on this machine (a CUDA device that supports it, or a CPU with AVX-512 BF16 or AMX)."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported()
+
+
+def learning_rate(progress, peak, warmup=0.02):
+    """Linear warm-up, then a cosine to zero.  progress in [0, 1] → learning rate."""
+    if progress < warmup:
+        return peak * progress / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def fit(model, batch, out, *, minutes, peak, decay=0.999, weight_decay=0.01, seed=0, checkpoint_every=60):
+    """Train `model` for `minutes` of computing, and leave the exponential moving average of its weights in it.
+
+    model: a module whose forward takes tensors and returns the loss.  batch(generator) → those tensors, drawn from a CPU generator
+    that depends on the seed, the process and the step alone, so that a resumed run sees what the uninterrupted one would have.
+    out: a folder; `checkpoint.safetensors` in it is written every `checkpoint_every` seconds (beside, then renamed) and resumed
+    from if it is there.  Runs on one CPU, one GPU, or several processes under `accelerate launch`.
+    Returns {"steps", "minutes", "loss"}.
+    """
+    from accelerate import Accelerator
+    from diffusers.training_utils import EMAModel
+    from tqdm.auto import tqdm
+
+    accelerator = Accelerator(mixed_precision="bf16" if has_bf16() else "no")
+    optimizer = torch.optim.AdamW(model.parameters(), peak, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    bare = accelerator.unwrap_model(model)
+    ema = EMAModel(bare.parameters(), decay=decay, use_ema_warmup=True, power=0.75)
+    ema.to(accelerator.device)
+    path = Path(out) / "checkpoint.safetensors"
+    state = _load(path, bare, optimizer, ema) if path.exists() else {"step": 0, "seconds": 0.0, "loss": math.nan}
+
+    total, saved = minutes * 60, state["seconds"]
+    bar = tqdm(total=round(total), initial=round(state["seconds"]), unit="s", desc=Path(out).name, mininterval=5,
+               disable=not accelerator.is_main_process)  # fmt: skip
+    model.train()
+    while state["seconds"] < total:
+        started = time.monotonic()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(state["seconds"] / total, peak)
+        rank, ranks = accelerator.process_index, accelerator.num_processes
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + state["step"]) * ranks + rank)
+        with accelerator.autocast():
+            value = model(*(tensor.to(accelerator.device) for tensor in batch(generator)))
+        accelerator.backward(value)
+        accelerator.clip_grad_norm_(bare.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        ema.step(bare.parameters())
+
+        spent = accelerator.reduce(torch.tensor(time.monotonic() - started, device=accelerator.device), "mean").item()
+        value = value.item()
+        state["loss"] = value if math.isnan(state["loss"]) else 0.99 * state["loss"] + 0.01 * value
+        state["step"], state["seconds"] = state["step"] + 1, state["seconds"] + spent
+        bar.n = round(state["seconds"])
+        bar.set_postfix(step=state["step"], loss=f"{state['loss']:.4f}", refresh=False)
+        bar.update(0)
+        if accelerator.is_main_process and state["seconds"] - saved > checkpoint_every:
+            saved = state["seconds"]
+            _save(path, bare, optimizer, ema, state)
+    bar.close()
+    if accelerator.is_main_process:
+        _save(path, bare, optimizer, ema, state)
+    accelerator.wait_for_everyone()
+    ema.copy_to(bare.parameters())
+    bare.eval()
+    return {"steps": state["step"], "minutes": state["seconds"] / 60, "loss": state["loss"]}
+
+
+def _save(path, model, optimizer, ema, state):
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"ema.{index}": value for index, value in enumerate(ema.shadow_params)}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    metadata = {"state": json.dumps(state | {"ema_step": ema.optimization_step})}
+    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, beside, metadata)
+    os.replace(beside, path)
+
+
+def _load(path, model, optimizer, ema):
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        state = json.loads(file.metadata()["state"])
+
+    def part(prefix):
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+    model.load_state_dict(part("model."))
+    for shadow, value in zip(ema.shadow_params, (part("ema.")[str(i)] for i in range(len(ema.shadow_params)))):
+        shadow.copy_(value)
+    ema.optimization_step = state.pop("ema_step")
+    moments = {}
+    for name, value in part("adam.").items():
+        index, key = name.split(".")
+        moments.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return state

@@ -1,0 +1,61 @@
+"""From the four trainings to what ships: `data/prior`, a diffusers Stable Diffusion folder with its CLIP, and `data/judge`."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from .clip import TOKENS
+
+
+def text_tower(clip):
+    """The `CLIPTextModel` inside a `CLIPModel`, as the pipeline wants it."""
+    from transformers import CLIPTextModel
+
+    tower = CLIPTextModel(clip.config.text_config)
+    tower.load_state_dict(clip.text_model.state_dict())
+    return tower.eval()
+
+
+def save_prior(folder, vae, unet, clip, tokenizer, scheduler, recommended):
+    """Write a folder that `StableDiffusionPipeline.from_pretrained` and `treg_edu.load_prior` both read, in float16 safetensors."""
+    from diffusers import StableDiffusionPipeline
+
+    beside = Path(f"{folder}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    pipeline = StableDiffusionPipeline(
+        vae=vae.half(),
+        text_encoder=text_tower(clip).half(),
+        tokenizer=tokenizer,
+        unet=unet.half(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(beside, max_shard_size="15MB")
+    clip.half().save_pretrained(beside / "clip", max_shard_size="15MB")
+    side = clip.config.vision_config.image_size
+    preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": side}, "do_normalize": True}
+    (beside / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")
+    (beside / "treg.json").write_text(json.dumps(recommended, indent=2) + "\n")
+    _replace(beside, folder)
+
+
+def save_judge(folder, image_encoder, text_encoder, tokenizer):
+    beside = Path(f"{folder}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    image_encoder.half().save_pretrained(beside / "image_encoder")
+    text_encoder.half().save_pretrained(beside / "text_encoder")
+    tokenizer.save_pretrained(beside / "tokenizer")
+    _replace(beside, folder)
+
+
+def _replace(beside, folder):
+    folder = Path(folder)
+    for keep in ("README.md", "samples.png"):
+        if (folder / keep).is_file():
+            shutil.copy2(folder / keep, beside / keep)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)

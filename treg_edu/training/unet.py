@@ -1,0 +1,106 @@
+"""The denoiser: a `UNet2DConditionModel` on cached latents and cached text states, so that a step touches neither network."""
+
+import torch
+from torch import nn
+
+from . import data, loop
+from .clip import TOKENS, WIDTH
+
+CONFIG = dict(
+    sample_size=16,
+    in_channels=4,
+    out_channels=4,
+    block_out_channels=(64, 160, 256),
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    layers_per_block=1,
+    attention_head_dim=4,  # diffusers' name for the number of heads
+    cross_attention_dim=WIDTH,
+)
+SCHEDULE = dict(
+    num_train_timesteps=1000,
+    beta_start=0.00085,
+    beta_end=0.012,
+    beta_schedule="scaled_linear",  # Stable Diffusion's
+    prediction_type="v_prediction",
+    timestep_spacing="trailing",
+    clip_sample=False,
+    set_alpha_to_one=True,
+)
+COPIES = 8  # cached latents of each image: itself, and seven shifts of it
+CAPTIONS = 6  # cached captions of each image, besides the label
+UNCONDITIONAL = 0.12
+MIN_SNR, FLOOR = 5.0, 0.25
+
+
+class Loss(nn.Module):
+    """v-prediction with a min-SNR weight.
+
+    v = √ᾱ ε − √(1 − ᾱ) z₀,   w(t) = (min(SNR, 5) + ¼) / (SNR + 1)      (Salimans & Ho 2022; Hang et al. 2023)
+
+    The ¼ keeps the noisiest steps, where the text decides, from vanishing.
+    """
+
+    def __init__(self, unet, alphas_cumprod):
+        super().__init__()
+        self.unet = unet
+        self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
+
+    def forward(self, z0, noise, t, text):
+        alpha_bar = self.alphas_cumprod[t][:, None, None, None]
+        z_t = alpha_bar.sqrt() * z0 + (1 - alpha_bar).sqrt() * noise
+        v = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * z0
+        snr = alpha_bar / (1 - alpha_bar)
+        weight = (snr.clamp(max=MIN_SNR) + FLOOR) / (snr + 1)
+        return (weight * (self.unet(z_t, t, text).sample.float() - v).square()).mean()
+
+
+@torch.no_grad()
+def cache_latents(vae, x, copies=COPIES, seed=0):
+    """(N, copies, 4, h, w): latents of each image, unmoved and moved by a few pixels; where it stands is content, so only a few."""
+    generator = torch.Generator().manual_seed(seed)
+    moved = [x] + [data.shift_and_scale(x, generator, pixels=2, scale=0.06) for _ in range(copies - 1)]
+    encode = lambda part: vae.encode(2 * part.to(vae.device) - 1).latent_dist.mode().cpu()  # noqa: E731
+    return torch.stack([torch.cat([encode(part) for part in copy.split(64)]) for copy in moved], 1)
+
+
+@torch.no_grad()
+def cache_captions(text_encoder, tokenizer, frame, seed=0):
+    """(states (M, L, d), of_image (N, 1 + CAPTIONS) indices into them).  State 0 is the empty text; column 0 is the label."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [[row["label"]] + [data.caption(row, generator) for _ in range(CAPTIONS)] for _, row in frame.iterrows()]
+    texts = [""] + list(dict.fromkeys(text for row in drawn for text in row))
+    index = {text: i for i, text in enumerate(texts)}
+    states = []
+    for start in range(0, len(texts), 256):
+        part = tokenizer(texts[start : start + 256], padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
+        states.append(text_encoder(part.input_ids.to(text_encoder.device)).last_hidden_state.cpu())
+    return torch.cat(states), torch.tensor([[index[text] for text in row] for row in drawn])
+
+
+def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, batch_size=32, peak=6e-4, seed=0):
+    """Train the U-Net on the latents and captions of the training split.  Returns (unet, scheduler, log)."""
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from diffusers.models.attention_processor import AttnProcessor
+
+    x, frame = data.load(corpus, "train")
+    latents = cache_latents(vae, x)
+    states, of_image = cache_captions(text_encoder, tokenizer, frame)
+    scheduler = DDIMScheduler(**SCHEDULE)
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel(**CONFIG)
+    if not torch.cuda.is_available():
+        unet.set_attn_processor(AttnProcessor())  # plain products: torch's fused attention has a slow bf16 backward on CPUs
+
+    def batch(generator):
+        def draw(count):
+            return torch.randint(count, (batch_size,), generator=generator)
+
+        image = draw(len(latents))
+        text = of_image[image, draw(of_image.shape[1])]
+        text[torch.rand(batch_size, generator=generator) < UNCONDITIONAL] = 0
+        z0 = latents[image, draw(latents.shape[1])]
+        return z0, torch.randn(z0.shape, generator=generator), draw(SCHEDULE["num_train_timesteps"]), states[text]
+
+    log = loop.fit(Loss(unet, scheduler.alphas_cumprod), batch, out, minutes=minutes, peak=peak, decay=0.9995, seed=seed)
+    return unet, scheduler, log

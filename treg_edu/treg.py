@@ -1,0 +1,90 @@
+"""TReg: Regularization by Texts for Latent Diffusion Inverse Solvers (Kim, Park, Chung, Ye, ICLR 2025), Algorithm 1."""
+
+import torch
+
+from .consistency import image_shape, is_consistency_step, is_linear, latent_step, pixel_step, pixel_step_nonlinear, renoise
+from .diffusion import Step, broadcast, ddim_step, generators, guided_noise, randn, tweedie
+from .negation import adaptive_negation
+
+
+@torch.no_grad()
+def treg(
+    prior,
+    operator,
+    y,
+    prompt,
+    *,
+    null_prompt="out of focus, depth of field",
+    steps=200,
+    guidance_scale=5.0,
+    lam=1e-4,
+    iterations=5,
+    every=3,
+    until=0.85,
+    negation="hidden",
+    negation_learning_rate=1e-3,
+    negation_iterations=10,
+    seed=0,
+):
+    """Reconstruct images from measurements y = A(x) + n, a text telling which of the many explanations is meant.
+
+    prior: a `LatentDiffusion`.  operator: of `treg_edu.operators`, or a `deepinv.physics` object.  y: B measurements.
+    prompt, null_prompt: one string, or a list of B.  steps: T.  guidance_scale: ω.  lam: λ of the pixel step, solved by `iterations` of
+    conjugate gradient (linear A) or Adam (nonlinear A).  every, until: Γ, every `every`-th among the first `until` · T steps.
+    negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
+    projection; None leaves c_∅ alone.  seed: see `diffusion.generators`.
+    Defaults are the authors' (ω = 5, 200 steps, for Stable Diffusion 1.5 at 512×512); `prior.recommended` holds the bundled prior's.
+
+    Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.
+    """
+    check_measurement(y)
+    if negation not in ("hidden", "projected", None):
+        raise ValueError(f"negation: got {negation!r}, expected 'hidden', 'projected' or None")
+    batch, y = len(y), y.to(prior.device)
+    noises = generators(seed, batch)
+    size = image_shape(operator, y)
+    c = prior.embed_text(broadcast(prompt, batch))
+    null = prior.embed_text(broadcast(null_prompt, batch, "null_prompt"))
+    solve_pixels = pixel_step if is_linear(operator) else pixel_step_nonlinear
+
+    z_t = randn(noises, prior.latent_shape(size), prior.device, prior.dtype)
+    for index, (t, t_prev) in enumerate(prior.timesteps(steps)):
+        alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
+        noise = guided_noise(prior, z_t, t, c, null, guidance_scale)
+        z0 = tweedie(z_t, noise, alpha_bar)
+        x_hat = None
+        if is_consistency_step(index, steps, every, until):
+            x_hat = solve_pixels(operator, y, prior.decode(z0), lam, iterations)
+            if negation:
+                feature = prior.embed_images(x_hat)
+                if negation == "projected":
+                    feature = prior.to_hidden_space(feature)
+                null = adaptive_negation(null, feature, negation_learning_rate, negation_iterations)
+            z0 = latent_step(prior.encode(x_hat), z0, alpha_bar_prev)
+            fresh = randn(noises, z0.shape[1:], prior.device, prior.dtype)
+            z_next = renoise(z0, noise, fresh, alpha_bar_prev)
+        else:
+            z_next = ddim_step(z0, noise, alpha_bar_prev)
+        if index == steps - 1:
+            x_hat = prior.decode(z0)
+        if x_hat is not None:
+            x_hat = x_hat.clamp(0, 1)
+        yield Step(index, t, z_t, z0, z_next, null, x_hat, residual(operator, x_hat, y))
+        z_t = z_next
+
+
+def residual(operator, x_hat, y):
+    """mean (y − A(x̂))² per sample, (B,); None where there is no x̂ yet."""
+    if x_hat is None:
+        return None
+    return (y - operator.A(x_hat)).square().flatten(1).mean(1)
+
+
+def check_measurement(y):
+    """A measurement is a finite floating-point tensor with at least one sample, (B, C, …)."""
+    if not isinstance(y, torch.Tensor) or not y.is_floating_point():
+        raise TypeError(f"y: got {getattr(y, 'dtype', type(y).__name__)}, expected a floating-point tensor (B, C, …)")
+    if y.ndim != 4 or len(y) == 0:
+        raise ValueError(f"y: got shape {tuple(y.shape)}, expected (B, C, h, w) with B ≥ 1")
+    if not y.isfinite().all():
+        raise ValueError(f"y: {int((~y.isfinite()).sum())} of {y.numel()} values are NaN or infinite, expected finite values")
