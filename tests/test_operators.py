@@ -476,6 +476,11 @@ def test_conjugate_gradient_stops_when_all_are_solved_and_handles_zero():
     assert torch.equal(x, b / 2) and len(calls) == 1
 
 
+def test_conjugate_gradient_does_not_overflow_in_float16():
+    b = torch.full((1, 4096), 100.0, dtype=torch.float16)  # whose sum of squares float16 cannot hold
+    assert torch.equal(conjugate_gradient(lambda v: 2 * v, b), b / 2)
+
+
 def test_conjugate_gradient_shows_a_nan():
     assert conjugate_gradient(lambda v: v, torch.tensor([[1.0], [float("nan")]]), torch.zeros(2, 1)).isnan().tolist() == [[False], [True]]
 

@@ -472,9 +472,9 @@ def _check_measurement(y, expected=None):
 
 
 def _check_non_negative(name, value):
-    value = torch.as_tensor(value)
-    if not ((value >= 0) & (value < math.inf)).all():
-        raise ValueError(f"{name} must be finite and at least 0, got {value.tolist()}")
+    lowest, highest = value.aminmax() if isinstance(value, torch.Tensor) else (value, value)
+    if not 0 <= lowest <= highest < math.inf:
+        raise ValueError(f"{name} must be finite and at least 0, got {value}")
 
 
 def _positive_number(name, value):

@@ -4,6 +4,7 @@ import torch
 
 from .consistency import image_shape, is_consistency_step, is_linear, latent_step, pixel_step, pixel_step_nonlinear, renoise
 from .diffusion import Step, broadcast, ddim_step, generators, guided_noise, randn, tweedie
+from .metrics import y_mse
 from .negation import adaptive_negation
 
 
@@ -67,17 +68,12 @@ def treg(
             z_next = ddim_step(z0, noise, alpha_bar_prev)
         if index == steps - 1:
             x_hat = prior.decode(z0)
+        residual = None
         if x_hat is not None:
             x_hat = x_hat.clamp(0, 1)
-        yield Step(index, t, z_t, z0, z_next, null, x_hat, residual(operator, x_hat, y))
+            residual = y_mse(operator, x_hat, y)
+        yield Step(index, t, z_t, z0, z_next, null, x_hat, residual)
         z_t = z_next
-
-
-def residual(operator, x_hat, y):
-    """mean (y − A(x̂))² per sample, (B,); None where there is no x̂ yet."""
-    if x_hat is None:
-        return None
-    return (y - operator.A(x_hat)).square().flatten(1).mean(1)
 
 
 def check_measurement(y):

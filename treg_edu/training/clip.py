@@ -59,7 +59,7 @@ def new_clip(tokenizer):
     vision = dict(
         hidden_size=WIDTH,
         intermediate_size=4 * WIDTH,
-        num_hidden_layers=5,
+        num_hidden_layers=4,
         num_attention_heads=4,
         image_size=64,
         patch_size=16,
@@ -122,11 +122,51 @@ def train(loss, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, we
     def batch(generator):
         concepts = torch.randperm(len(labels), generator=generator)[: 2 * batch_size].tolist()
         rows = [one(members[concept], generator) for concept in concepts]
-        images = data.shift_and_scale(x[rows[:batch_size]], generator, pixels=5, scale=0.2)
+        images = data.shift_and_scale(x[rows[:batch_size]], generator, pixels=3, scale=0.1)
         images = data.degrade(data.recolour(images, generator), generator)
         return images, tokenise(tokenizer, [data.caption(frame.iloc[row], generator) for row in rows])
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+
+
+class ImageTowerLoss(nn.Module):
+    """Cross-entropy of images against one caption of every concept, the text tower frozen.
+
+    images: (B, 3, 64, 64).  pooled: (C, d), text states before the projection.  concept: (B,).
+    """
+
+    def __init__(self, clip):
+        super().__init__()
+        self.vision_model, self.visual_projection = clip.vision_model, clip.visual_projection
+        self.text_projection, self.log_scale = clip.text_projection, clip.logit_scale
+
+    def forward(self, images, pooled, concept):
+        image = F.normalize(self.visual_projection(self.vision_model(pixel_values=2 * images - 1).pooler_output).float(), dim=-1)
+        text = F.normalize(self.text_projection(pooled).float(), dim=-1)
+        return F.cross_entropy(self.log_scale.exp().clamp(max=100) * image @ text.T, concept)
+
+
+def train_image_tower(clip, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, weight_decay=0.1, seed=1, captions=8):
+    """Go on with the image tower and the projections alone, so that the hidden states a U-Net was trained on stay as they are.
+
+    (Zhai et al. 2022, "locked" tuning, with the text locked.)  Returns the log of the loop.
+    """
+    x, frame = data.load(corpus, "train")
+    labels = list(dict.fromkeys(frame["label"]))
+    concept = torch.tensor([labels.index(label) for label in frame["label"]])
+    generator = torch.Generator().manual_seed(seed)
+    first = frame.drop_duplicates("label")
+    with torch.no_grad():
+        drawn = [labels] + [[data.caption(row, generator) for _, row in first.iterrows()] for _ in range(captions - 1)]
+        pooled = torch.stack([clip.text_model(input_ids=tokenise(tokenizer, texts)).pooler_output for texts in drawn])
+
+    def batch(generator):
+        rows = torch.randint(len(x), (batch_size,), generator=generator)
+        images = data.shift_and_scale(x[rows], generator, pixels=3, scale=0.1)
+        images = data.degrade(data.recolour(images, generator), generator)
+        return images, pooled[torch.randint(captions, (), generator=generator)], concept[rows]
+
+    return loop.fit(ImageTowerLoss(clip), batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
 def tokenise(tokenizer, texts):

@@ -27,8 +27,8 @@ def shift_and_scale(x, generator, pixels=4, scale=0.15):
     return 1 - F.grid_sample(1 - x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
 
 
-def recolour(x, generator, strength=0.2):
-    """Change each image's brightness, contrast and white balance, and tint the paper of a third of them."""
+def recolour(x, generator, strength=0.12):
+    """Change each image's brightness, contrast and white balance, and tint the paper of a quarter of them."""
     count = len(x)
 
     def around_one(shape):
@@ -36,16 +36,16 @@ def recolour(x, generator, strength=0.2):
 
     x = (x - 0.5) * around_one((count, 1, 1, 1)) + 0.5
     x = 1 - (1 - x) * around_one((count, 3, 1, 1))
-    tinted = (torch.rand(count, 1, 1, 1, generator=generator) < 1 / 3).float()
-    return (x * (1 - tinted * 0.4 * torch.rand(count, 3, 1, 1, generator=generator))).clamp(0, 1)
+    tinted = (torch.rand(count, 1, 1, 1, generator=generator) < 1 / 4).float()
+    return (x * (1 - tinted * 0.3 * torch.rand(count, 3, 1, 1, generator=generator))).clamp(0, 1)
 
 
 def degrade(x, generator):
-    """Blur a third of the images and add noise to a third, so that a reconstruction is not a foreign thing to a classifier."""
+    """Blur a quarter of the images and add noise to a quarter, so that a reconstruction is not a foreign thing to a classifier."""
     count, side = len(x), x.shape[-1]
     small = F.interpolate(F.interpolate(x, scale_factor=0.5, mode="area"), side, mode="bilinear")
-    x = torch.where(torch.rand(count, 1, 1, 1, generator=generator) < 1 / 3, small, x)
-    sigma = 0.08 * torch.rand(count, 1, 1, 1, generator=generator) * (torch.rand(count, 1, 1, 1, generator=generator) < 1 / 3)
+    x = torch.where(torch.rand(count, 1, 1, 1, generator=generator) < 1 / 4, small, x)
+    sigma = 0.08 * torch.rand(count, 1, 1, 1, generator=generator) * (torch.rand(count, 1, 1, 1, generator=generator) < 1 / 4)
     return (x + sigma * torch.randn(x.shape, generator=generator)).clamp(0, 1)
 
 

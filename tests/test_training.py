@@ -1,0 +1,146 @@
+"""The trainings: a killed run resumes, the corpus is what it says, folding an affine map changes no picture."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from treg_edu import images
+from treg_edu.training import clip, data, loop, vae
+
+RUN = """
+import torch, sys
+from torch import nn
+from treg_edu.training import loop
+
+class Fit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+    def forward(self, x):
+        return (self.layer(x) - x.sum(1, keepdim=True)).square().mean()
+
+torch.manual_seed(0)
+model = Fit()
+log = loop.fit(model, lambda g: (torch.randn(16, 4, generator=g),), sys.argv[1], minutes=float(sys.argv[2]), peak=0.05,
+               checkpoint_every=0.2)
+print("steps", log["steps"], "loss", float(model(torch.eye(4))))
+"""
+
+
+def test_a_killed_training_resumes_where_its_checkpoint_was(tmp_path):
+    from safetensors import safe_open
+
+    out, minutes = tmp_path / "run", "0.15"
+    first = subprocess.Popen([sys.executable, "-c", RUN, str(out), minutes], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not (out / "checkpoint.safetensors").exists() and time.time() < deadline:
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    with safe_open(out / "checkpoint.safetensors", "pt") as file:
+        state = json.loads(file.metadata()["state"])
+    assert 0 < state["seconds"] < 9
+    second = subprocess.run([sys.executable, "-c", RUN, str(out), minutes], capture_output=True, text=True, timeout=300)
+    assert second.returncode == 0, second.stderr
+    steps, loss = (float(value) for value in second.stdout.split()[1::2])
+    assert steps > state["step"] and loss < 0.05
+
+
+def test_a_checkpoint_keeps_weights_moments_and_average(tmp_path):
+    from diffusers.training_utils import EMAModel
+
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    optimizer, ema = torch.optim.AdamW(model.parameters(), 0.1), EMAModel(model.parameters(), decay=0.9)
+    for _ in range(3):
+        model(torch.randn(5, 3)).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        ema.step(model.parameters())
+    loop._save(tmp_path / "c.safetensors", model, optimizer, ema, {"step": 3, "seconds": 1.0, "loss": 0.5})
+    other = nn.Linear(3, 2)
+    optimizer_2, ema_2 = torch.optim.AdamW(other.parameters(), 0.1), EMAModel(other.parameters(), decay=0.9)
+    assert loop._load(tmp_path / "c.safetensors", other, optimizer_2, ema_2) == {"step": 3, "seconds": 1.0, "loss": 0.5}
+    assert torch.equal(other.weight, model.weight)
+    assert all(torch.equal(a, b) for a, b in zip(ema.shadow_params, ema_2.shadow_params))
+    moments, moments_2 = (o.state_dict()["state"] for o in (optimizer, optimizer_2))
+    assert all(torch.equal(moments[i][k], moments_2[i][k]) for i in moments for k in moments[i])
+    assert os.listdir(tmp_path) == ["c.safetensors"]
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    rates = [loop.learning_rate(p, 1.0) for p in (0.0, 0.01, 0.02, 0.51, 1.0)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+
+
+def test_standardising_latents_changes_no_picture():
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    model = AutoencoderKL(**vae.CONFIG).eval()
+    x = images.load("heldout")[0][:8]
+    with torch.no_grad():
+        before = model.decode(model.encode(2 * x - 1).latent_dist.mode()).sample
+        log_ratio = model.encode(2 * x - 1).latent_dist
+        vae.standardise(model, x)
+        after = model.encode(2 * x - 1).latent_dist
+        assert torch.allclose(model.decode(after.mode()).sample, before, atol=1e-4)
+    assert torch.allclose(after.mean.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-3)
+    assert torch.allclose(after.std / after.std.mean((0, 2, 3), keepdim=True), log_ratio.std / log_ratio.std.mean((0, 2, 3), keepdim=True), rtol=1e-3)
+
+
+def test_augmentation_never_mirrors():
+    x = torch.ones(1, 3, 64, 64)
+    x[..., 8:24] = 0  # dark on the left
+    moved = data.shift_and_scale(x.repeat(64, 1, 1, 1), torch.Generator().manual_seed(0))
+    assert (moved[..., :32].mean((1, 2, 3)) < moved[..., 32:].mean((1, 2, 3))).all()
+    assert moved.min() >= 0 and moved.max() <= 1
+
+
+def test_augmentation_depends_on_its_generator_alone():
+    x = images.load("heldout")[0][:4]
+    a, b = (data.degrade(data.recolour(x, g), g) for g in (torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)))
+    assert torch.equal(a, b) and not torch.equal(a, x)
+
+
+def test_the_tokenizer_knows_the_words_and_survives_others(prior):
+    for word in ("fox", "ice cream", "pizza"):
+        assert len(prior.tokenizer(word).input_ids) == 2 + len(word.split())
+    assert prior.tokenizer.decode(prior.tokenizer("xylophone?").input_ids, skip_special_tokens=True).replace(" ", "") == "xylophone?"
+
+
+def test_padding_changes_no_text_feature(prior):
+    long, short = "a photo of a soft ice cream, noto style", "fox"
+    together = prior.embed_labels([short, long])[0]
+    assert torch.allclose(together, prior.embed_labels([short])[0], atol=1e-4)
+
+
+def test_info_nce_is_the_formula():
+    torch.manual_seed(0)
+    image, text = torch.randn(3, 5), torch.randn(6, 5)
+    loss = clip.Loss(lambda x: image, lambda t: text, [], nn.Parameter(torch.tensor(1.0)))
+    a, b = image / image.norm(dim=1, keepdim=True), text / text.norm(dim=1, keepdim=True)
+    logits = torch.e * a @ b.T
+    by_hand = -0.5 * (logits.log_softmax(1).diagonal().mean() + logits[:, :3].log_softmax(0).diagonal().mean())
+    assert torch.allclose(loss(torch.zeros(3, 3, 64, 64), torch.zeros(6, 2, dtype=torch.long)), by_hand)
+
+
+def test_the_corpus_reads_with_pandas_and_datasets():
+    from datasets import load_dataset
+
+    path = images.data_folder() / "images" / "emoji.parquet"
+    assert path.stat().st_size <= 25e6
+    frame = pd.read_parquet(path)
+    dataset = load_dataset("parquet", data_files=str(path), split="train")
+    assert len(frame) == len(dataset) and dataset[0]["image"].size == (64, 64)
+    assert set(frame["licence"]) <= {"Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "MIT"}
+    assert frame["label"].nunique() >= 280 and len(frame) >= 1900

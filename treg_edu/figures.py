@@ -1,0 +1,106 @@
+"""Every figure of the course, one function a figure. Each returns a matplotlib `Figure`, and shows nothing by itself."""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def _array(x):
+    """One image (3, H, W) → (H, W, 3) for matplotlib."""
+    return x.detach().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+
+
+def _figure(width, height):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _show(axes, image, title=None, note=None, colour="black"):
+    axes.imshow(image, interpolation="nearest", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("0.75")
+    if title:
+        axes.set_title(title, fontsize=9, color=colour)
+    if note:
+        axes.set_xlabel(note, fontsize=8)
+
+
+def sample_sheet(x, captions=None, columns=8):
+    """Images in rows of `columns`, each over its caption.  x: (N, 3, H, W)."""
+    rows = math.ceil(len(x) / columns)
+    figure = _figure(columns * 1.1, rows * 1.3)
+    grid = np.atleast_2d(figure.subplots(rows, columns))
+    for index, axes in enumerate(grid.flat):
+        if index < len(x):
+            _show(axes, _array(x[index]), note=captions and captions[index])
+            axes.xaxis.label.set_size(6)
+        else:
+            axes.axis("off")
+    return figure
+
+
+def reconstructions(truth, y, columns, operator):
+    """One measurement and what different texts make of it.
+
+    truth: (1, 3, H, W).  y: (1, C, h, w).  columns: {title: (S, 3, H, W)}, a few seeds each.
+    The upper row shows truth, measurement and reconstructions; the lower one A of the picture above it, which should look like y.
+    """
+    return story([(truth, y, columns)], operator)
+
+
+def story(rows, operator):
+    """The demo's picture: for each measurement, the truth, y, and reconstructions in titled groups, with A(x̂) under each.
+
+    rows: [(truth, y, {title: (S, 3, H, W)}), …], every row with the same number of seeds per group.
+    """
+    widths = [len(group) for group in rows[0][2].values()]
+    figure = _figure(1.0 * (2 + sum(widths)) + 0.25 * len(widths), 2.15 * len(rows))
+    bands = figure.subfigures(len(rows), 1) if len(rows) > 1 else [figure]
+    for band, (truth, y, groups) in zip(bands, rows):
+        blocks = band.subfigures(1, 1 + len(groups), width_ratios=[2, *widths])
+        grid = blocks[0].subplots(2, 2)
+        _show(grid[0, 0], _array(truth[0]), "truth")
+        _show(grid[0, 1], _array(_enlarged(y, truth)), "measured y")
+        _show(grid[1, 0], _array(_enlarged(operator.A(truth), truth)), note="A(x)")
+        grid[1, 1].axis("off")
+        for block, (title, group) in zip(blocks[1:], groups.items()):
+            block.suptitle(title, fontsize=9)
+            grid = block.subplots(2, len(group), squeeze=False)
+            for column, x_hat in enumerate(group):
+                _show(grid[0, column], _array(x_hat))
+                _show(grid[1, column], _array(_enlarged(operator.A(x_hat[None]), truth)), note="A(x̂)")
+    return figure
+
+
+def _enlarged(y, truth):
+    """A measurement as an image of the truth's size, its pixels kept square."""
+    return F.interpolate(y[:1], truth.shape[-2:], mode="nearest")[0]
+
+
+def variance_maps(groups):
+    """Where the reconstructions of one measurement disagree.  groups: {title: (S, 3, H, W)}; one map each, on one scale."""
+    maps = {title: group.std(0).mean(0) for title, group in groups.items()}
+    figure = _figure(2.6 * len(maps) + 0.8, 2.8)
+    grid = figure.subplots(1, len(maps), squeeze=False)[0]
+    top = max(float(m.max()) for m in maps.values())
+    for axes, (title, values) in zip(grid, maps.items()):
+        drawn = axes.imshow(values.cpu(), cmap="magma", vmin=0, vmax=top)
+        axes.set_title(f"{title}\nmean {float(values.mean()):.3f}", fontsize=9)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    figure.colorbar(drawn, ax=list(grid), label="deviation over seeds", shrink=0.8)
+    return figure
+
+
+def ladder(pictures, titles, notes=None):
+    """Images side by side under their titles.  pictures: list of (3, H, W)."""
+    figure = _figure(1.5 * len(pictures), 1.9)
+    grid = figure.subplots(1, len(pictures), squeeze=False)[0]
+    for index, (axes, picture) in enumerate(zip(grid, pictures)):
+        _show(axes, _array(picture), titles[index], notes and notes[index])
+    return figure

@@ -1,0 +1,95 @@
+"""Every figure of the model card, measured on the held-out split."""
+
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from .. import diffusion, images, metrics
+from ..judge import load_judge
+from ..latent_diffusion import load_prior
+from . import vae as autoencoder
+
+GUIDANCE, STEPS, PROMPTS = 4.0, 50, 200
+
+
+def zero_shot(model, x, names, labels):
+    """Held-out image → label among all labels, the share right at once and among five.  {"top1", "top5"}."""
+    text = F.normalize(model.embed_labels(labels), dim=-1)
+    image = F.normalize(torch.cat([model.embed_images(part) for part in x.split(64)]), dim=-1)
+    best = (image @ text.T).topk(5).indices
+    hit = best == torch.tensor([labels.index(name) for name in names], device=best.device)[:, None]
+    return {"top1": hit[:, 0].float().mean().item(), "top5": hit.any(1).float().mean().item()}
+
+
+def draw(prior, prompts, steps=STEPS, guidance_scale=GUIDANCE, batch_size=25):
+    """One sample of each prompt, prompt i with seed i.  Returns (N, 3, H, W)."""
+    pictures = []
+    for start in range(0, len(prompts), batch_size):
+        part = prompts[start : start + batch_size]
+        *_, last = diffusion.sample(prior, part, steps, guidance_scale, seed=list(range(start, start + len(part))))
+        pictures.append(last.x_hat)
+    return torch.cat(pictures)
+
+
+def all_labels():
+    """Every label of the corpus, in Unicode's order."""
+    return list(dict.fromkeys(images.captions()["label"]))
+
+
+def some_labels(count, seed=0):
+    """A fixed draw of distinct labels."""
+    labels = all_labels()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return [labels[i] for i in order[:count]]
+
+
+@torch.no_grad()
+def measure(prior, judge, prompts=PROMPTS, steps=STEPS):
+    """All figures as one dict, and the samples they come from, (N, 3, 64, 64)."""
+    x, rows = images.load("heldout")
+    names, labels = list(rows["label"]), all_labels()
+    started = time.perf_counter()
+    draw(prior, labels[:16], steps, batch_size=16)
+    seconds = time.perf_counter() - started
+    asked = some_labels(prompts)
+    samples = draw(prior, asked, steps)
+    return {
+        "vae": autoencoder.evaluate(prior.vae, x),
+        "clip": zero_shot(prior, x, names, labels),
+        "judge": zero_shot(judge, x, names, labels),
+        "samples": zero_shot(judge, samples, asked, labels) | {"prompts": len(asked), "steps": steps, "guidance_scale": GUIDANCE},
+        "seconds_16_images": seconds,
+        "megabytes": sum(file.stat().st_size for file in (images.data_folder() / "prior").rglob("*.safetensors")) / 1e6,
+    }, samples
+
+
+def run(prompts=PROMPTS, out="out"):
+    """Print the figures, and write `evaluation.json` and a picture of the first 64 samples, unpicked, to `out`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..figures import sample_sheet
+
+    figures, samples = measure(load_prior(), load_judge(), prompts)
+    vae = figures["vae"]
+    table = Table("figure", "measured", "asked", title="The bundled prior, on the held-out split")
+    table.add_row("VAE, mean PSNR", f"{vae['psnr']:.2f} dB", "≥ 31")
+    table.add_row("latents, |mean| per channel", ", ".join(f"{abs(v):.2f}" for v in vae["latent_mean"]), "≤ 0.15")
+    table.add_row("latents, deviation per channel", ", ".join(f"{v:.2f}" for v in vae["latent_std"]), "0.8 to 1.25")
+    for name, title, low, high in (
+        ("clip", "CLIP, image → label, top-1 / top-5", 60, 85),
+        ("judge", "judge, image → label, top-1 / top-5", 60, 85),
+        ("samples", f"{figures['samples']['prompts']} samples, judge's top-1 / top-5", 60, 85),
+    ):
+        table.add_row(title, f"{figures[name]['top1']:.1%} / {figures[name]['top5']:.1%}", f"≥ {low} % / {high} %")
+    table.add_row("16 images × 50 guided steps", f"{figures['seconds_16_images']:.1f} s", "≤ 40 s on two cores")
+    table.add_row("weights", f"{figures['megabytes']:.1f} MB", "≤ 60")
+    Console(width=100).print(table)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+    sample_sheet(samples[:64], some_labels(prompts)[:64]).savefig(out / "samples.png", dpi=110)
+    return figures
