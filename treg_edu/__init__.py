@@ -12,3 +12,12 @@ from .judge import load_judge
 from .latent_diffusion import LatentDiffusion, load_prior
 from .solvers import SOLVERS, solve
 from .treg import treg
+
+
+def __getattr__(name):
+    """`te.figures` and `te.widgets` bring matplotlib and ipywidgets, so they are imported on first use."""
+    if name in ("figures", "widgets"):
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

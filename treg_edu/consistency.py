@@ -12,8 +12,11 @@ from .operators import conjugate_gradient
 
 
 def is_linear(operator):
-    """Whether the operator has an adjoint: ours by type (`LinearOperator`), deepinv's likewise (`LinearPhysics`)."""
-    return hasattr(operator, "A_adjoint")
+    """Whether the operator has a proximal map in closed form, as ours (`LinearOperator`) and deepinv's (`LinearPhysics`) do.
+
+    `A_adjoint` tells nothing: deepinv's nonlinear `PhaseRetrieval` has one, that of the linear map inside it.
+    """
+    return hasattr(operator, "prox_l2")
 
 
 def image_shape(operator, y):
@@ -46,7 +49,8 @@ def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50, learning_rate=
     x_hat = x.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([x_hat], learning_rate)
     for _ in range(iterations):
-        x_hat.grad = operator.gradient(x_hat.detach(), y) + lam * (x_hat.detach() - x)
+        at = x_hat.detach()
+        x_hat.grad = operator.A_vjp(at, operator.A(at) - y) + lam * (at - x)
         optimizer.step()
     return x_hat.detach()
 

@@ -3,6 +3,7 @@
 z_t = √ᾱ_t z₀ + √(1 − ᾱ_t) ε,  ε ~ N(0, I),  with ᾱ_t falling from 1 to nearly 0 as t rises.
 """
 
+import numbers
 from dataclasses import dataclass
 
 import torch
@@ -89,7 +90,9 @@ def generators(seed, batch):
 
     seed: one int s, meaning s, s + 1, …, s + batch − 1, or a list of `batch` ints.
     """
-    seeds = list(range(seed, seed + batch)) if isinstance(seed, int) else list(seed)
+    seeds = list(range(seed, seed + batch)) if isinstance(seed, numbers.Integral) else seed
+    if not isinstance(seeds, (list, tuple)) or not all(isinstance(s, numbers.Integral) for s in seeds):
+        raise TypeError(f"seed: got {seed!r}, expected one int or a list of {batch} ints")
     if len(seeds) != batch:
         raise ValueError(f"seed: got {len(seeds)} seeds for a batch of {batch}; expected one int or one seed per sample")
     return [torch.Generator().manual_seed(int(s)) for s in seeds]

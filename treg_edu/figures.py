@@ -1,10 +1,20 @@
 """Every figure of the course, one function a figure. Each returns a matplotlib `Figure`, and shows nothing by itself."""
 
+import io
 import math
 
+import matplotlib.figure
 import numpy as np
-import torch
 from torch.nn import functional as F
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib figure that a notebook shows when it is a cell's value, whatever backend is in use."""
+
+    def _repr_png_(self):
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=90)
+        return buffer.getvalue()
 
 
 def _array(x):
@@ -13,8 +23,6 @@ def _array(x):
 
 
 def _figure(width, height):
-    from matplotlib.figure import Figure
-
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
@@ -103,4 +111,13 @@ def ladder(pictures, titles, notes=None):
     grid = figure.subplots(1, len(pictures), squeeze=False)[0]
     for index, (axes, picture) in enumerate(zip(grid, pictures)):
         _show(axes, _array(picture), titles[index], notes and notes[index])
+    return figure
+
+
+def measurement(x, y):
+    """The image and what was measured of it, side by side.  x: (1, 3, H, W).  y: (1, C, h, w)."""
+    figure = _figure(4.6, 2.6)
+    left, right = figure.subplots(1, 2)
+    _show(left, _array(x[0]), "x, the truth", f"{x.shape[-2]}×{x.shape[-1]} pixels")
+    _show(right, _array(_enlarged(y, x)), "y = A(x) + n, all we have", f"{y.shape[-2]}×{y.shape[-1]} pixels")
     return figure

@@ -3,6 +3,8 @@
 No number of this course is graded by the network that was optimised against it.
 """
 
+from pathlib import Path
+
 import torch
 from torch.nn import functional as F
 
@@ -48,7 +50,7 @@ def load_judge(folder=None, device="cpu"):
     """The judge in `folder`; the bundled one, `data/judge`, if None."""
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer, ResNetModel
 
-    folder = data_folder() / "judge" if folder is None else folder
+    folder = data_folder() / "judge" if folder is None else Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"folder: no judge at {folder}; clone the repository whole, or run `treg-edu train judge`")
     return Judge(

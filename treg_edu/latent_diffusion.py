@@ -105,9 +105,12 @@ class LatentDiffusion:
         return list(zip(ts, ts[1:] + [-1]))
 
     def alpha_bar(self, t):
-        """ᾱ_t, a scalar tensor; for t = −1 the value the scheduler gives the clean latent."""
+        """ᾱ_t, a scalar tensor; for t = −1 the value the scheduler gives the clean latent.
+
+        In float32 at least: 1 − ᾱ_t of the lowest noise levels is 0 in bfloat16. A scalar leaves the dtype of what it multiplies alone.
+        """
         value = self.scheduler.alphas_cumprod[t] if t >= 0 else self.scheduler.final_alpha_cumprod
-        return value.to(self.device, self.dtype)
+        return value.to(self.device, torch.promote_types(self.dtype, torch.float32))
 
     def predict_noise(self, z_t, t, text_embedding):
         """ε_θ(z_t, t, c), (B, 4, h, w).  A network trained for v = √ᾱ ε − √(1 − ᾱ) z₀ (Salimans & Ho 2022) is converted:

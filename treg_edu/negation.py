@@ -31,11 +31,13 @@ def adaptive_negation(null_embedding, image_feature, learning_rate=1e-3, iterati
         raise ValueError(
             f"image_feature: got width {image_feature.shape[-1]}, expected {null_embedding.shape[-1]}, the width of null_embedding"
         )
-    c = null_embedding.detach().clone().requires_grad_()
+    # In float32 at least: the square of this gradient is 0 in float16, and Adam divides by its root.
+    dtype = torch.promote_types(null_embedding.dtype, torch.float32)
+    c = null_embedding.detach().to(dtype, copy=True).requires_grad_()
     optimizer = torch.optim.Adam([c], learning_rate)
     for _ in range(iterations):
         optimizer.zero_grad()
         with torch.enable_grad():
-            similarity(image_feature.detach(), c).sum().backward()
+            similarity(image_feature.detach().to(dtype), c).sum().backward()
         optimizer.step()
-    return c.detach()
+    return c.detach().to(null_embedding.dtype)

@@ -80,7 +80,7 @@ def check_measurement(y):
     """A measurement is a finite floating-point tensor with at least one sample, (B, C, …)."""
     if not isinstance(y, torch.Tensor) or not y.is_floating_point():
         raise TypeError(f"y: got {getattr(y, 'dtype', type(y).__name__)}, expected a floating-point tensor (B, C, …)")
-    if y.ndim != 4 or len(y) == 0:
-        raise ValueError(f"y: got shape {tuple(y.shape)}, expected (B, C, h, w) with B ≥ 1")
+    if y.ndim < 2 or 0 in y.shape:
+        raise ValueError(f"y: got shape {tuple(y.shape)}, expected (B, …), none of them 0")
     if not y.isfinite().all():
         raise ValueError(f"y: {int((~y.isfinite()).sum())} of {y.numel()} values are NaN or infinite, expected finite values")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from .. import figures, images, metrics, operators
+from .. import images, metrics, operators
 from ..judge import load_judge
 from ..latent_diffusion import load_prior
 from ..treg import treg
@@ -37,7 +37,7 @@ def held_out(count):
     pictures, rows = images.load("train")
     operator = operators.SuperResolution(FACTOR)
     names = sorted(set(rows["label"]))
-    of_concept = {name: (rows["label"] == name).to_numpy() for name in names}
+    of_concept = {name: rows.index[rows["label"] == name].to_list() for name in names}
     coarse = torch.stack([operator.A(pictures[of_concept[name]]).mean(0).flatten() for name in names])
     distance = torch.cdist(operator.A(x).flatten(1), coarse)
     for i, label in enumerate(labels):
@@ -166,6 +166,8 @@ def print_table(table, title):
 
 def demo(images=3, seeds=8, out="out"):
     """A table, and `demo.png`: a few measurements under three texts."""
+    from .. import figures
+
     prior, judge = load_prior(), load_judge()
     x, labels, others = held_out(images)
     few = range(min(2, seeds))

@@ -35,12 +35,18 @@ def save_prior(folder, vae, unet, clip, tokenizer, scheduler, recommended):
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(beside, max_shard_size="15MB")
+    _load_as_float32(beside / "text_encoder" / "config.json")
     clip.half().save_pretrained(beside / "clip", max_shard_size="15MB")
     side = clip.config.vision_config.image_size
     preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": side}, "do_normalize": True}
     (beside / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")
     (beside / "treg.json").write_text(json.dumps(recommended, indent=2) + "\n")
     _replace(beside, folder)
+
+
+def _load_as_float32(config):
+    """transformers loads a network in the dtype its config names, diffusers in float32; the pipeline needs one dtype."""
+    config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
 def save_judge(folder, image_encoder, text_encoder, tokenizer):

@@ -78,7 +78,7 @@ def cache_captions(text_encoder, tokenizer, frame, seed=0):
     return torch.cat(states), torch.tensor([[index[text] for text in row] for row in drawn])
 
 
-def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, batch_size=32, peak=6e-4, seed=0):
+def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, batch_size=32, peak=5e-4, seed=0):
     """Train the U-Net on the latents and captions of the training split.  Returns (unet, scheduler, log)."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor

@@ -1,0 +1,188 @@
+"""One function a training: what it is fed with, where its result goes, and its figures on the held-out images.
+
+    runs/NAME/checkpoint.safetensors   resumed from, if there
+    runs/NAME/final                    what the next training, and `export`, read
+    runs/tokenizer                     shared by all
+
+Order: `train_vae` and `train_clip`; `train_decoder`, `train_unet`, `train_judge`; `export`.
+Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+from . import clip, corpus as corpora, data, prior, unet, vae
+
+RECOMMENDED = {"steps": 50, "guidance_scale": 4.0}  # for a prior that has none yet
+CLIP_SEED, JUDGE_SEED = 0, 77
+
+
+def make_corpus(folder, path):
+    """Render the corpus.  Returns how many images there are, of how many labels, and how many of them are held out."""
+    frame = corpora.build(folder)
+    corpora.save(frame, path)
+    return {"images": len(frame), "labels": frame["label"].nunique(), "held out": int((frame["split"] == "heldout").sum())}
+
+
+def tokenizer_of(corpus, runs):
+    """The tokenizer in `runs`, learnt from the training captions the first time."""
+    from accelerate import PartialState
+    from transformers import CLIPTokenizer
+
+    folder = Path(runs) / "tokenizer"
+    if PartialState().is_main_process and not folder.is_dir():
+        _, frame = data.load(corpus, "train")
+        with replacing(folder) as beside:
+            clip.train_tokenizer(frame).save_pretrained(beside)
+    PartialState().wait_for_everyone()
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def train_vae(corpus, runs, minutes):
+    """The autoencoder.  Returns its log, and PSNR and latent statistics of the held-out images."""
+    model, log = vae.train(corpus, Path(runs) / "vae", minutes=minutes)
+    return finish(runs, "vae", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
+
+
+def train_decoder(corpus, runs, minutes):
+    """The autoencoder's decoder, further.  Returns the same as `train_vae`."""
+    from diffusers import AutoencoderKL
+
+    model = AutoencoderKL.from_pretrained(finished(runs, "vae"))
+    model, log = vae.train_decoder(model, corpus, Path(runs) / "decoder", minutes=minutes)
+    return finish(runs, "decoder", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
+
+
+def train_clip(corpus, runs, minutes):
+    """The prior's CLIP.  Returns its log, and how often a held-out image finds its name."""
+    tokenizer = tokenizer_of(corpus, runs)
+    torch.manual_seed(CLIP_SEED)
+    model = clip.new_clip(tokenizer)
+    loss = clip.clip_loss(model)
+    log = clip.train(loss, tokenizer, corpus, Path(runs) / "clip", minutes=minutes, seed=CLIP_SEED)
+    return finish(runs, "clip", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
+
+
+def train_judge(corpus, runs, minutes):
+    """The judge.  Returns the same as `train_clip`."""
+    tokenizer = tokenizer_of(corpus, runs)
+    torch.manual_seed(JUDGE_SEED)
+    image_tower, text_tower = clip.new_judge(tokenizer)
+    loss = clip.judge_loss(image_tower, text_tower)
+    log = clip.train(loss, tokenizer, corpus, Path(runs) / "judge", minutes=minutes, peak=2e-3, seed=JUDGE_SEED)
+    parts = {"image_encoder": image_tower, "text_encoder": text_tower}
+    return finish(runs, "judge", parts, log, lambda: zero_shot(loss, tokenizer, corpus))
+
+
+def train_unet(corpus, runs, minutes):
+    """The denoiser.  Returns its log, and its loss on the held-out images."""
+    from transformers import CLIPModel
+
+    tokenizer = tokenizer_of(corpus, runs)
+    tower = prior.text_tower(CLIPModel.from_pretrained(finished(runs, "clip")))
+    encoder = autoencoder(runs)
+    model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes)
+    return finish(runs, "unet", {"": model}, log, lambda: denoising_loss(model.cpu(), scheduler, encoder, tower, tokenizer, corpus))
+
+
+def autoencoder(runs):
+    """The autoencoder with its further trained decoder, if there is one; the encoder, and so the latents, are the same."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(finished(runs, "decoder" if (Path(runs) / "decoder" / "final").is_dir() else "vae"))
+
+
+def zero_shot(loss, tokenizer, corpus):
+    """Held-out images against all labels, see `clip.zero_shot`."""
+    x, frame = data.load(corpus, "heldout")
+    labels = list(dict.fromkeys(data.load(corpus, "train")[1]["label"]))
+    return clip.zero_shot(loss.cpu(), tokenizer, x, list(frame["label"]), labels)
+
+
+@torch.no_grad()
+def denoising_loss(model, scheduler, encoder, tower, tokenizer, corpus, seed=0):
+    """{"held-out loss"}: the training loss on each held-out image with its label, at noise levels spread evenly over the schedule."""
+    x, frame = data.load(corpus, "heldout")
+    latents = unet.cache_latents(encoder, x, copies=1)[:, 0]
+    states, of_image = unet.cache_captions(tower, tokenizer, frame)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(latents.shape, generator=generator)
+    t = torch.linspace(0, scheduler.config.num_train_timesteps - 1, len(x)).long()[torch.randperm(len(x), generator=generator)]
+    loss, text = unet.Loss(model, scheduler.alphas_cumprod).eval(), states[of_image[:, 0]]
+    parts = zip(*(tensor.split(64) for tensor in (latents, noise, t, text)))
+    return {"held-out loss": sum(len(part[0]) * loss(*part).item() for part in parts) / len(x)}
+
+
+def export(runs, folder):
+    """`folder`/prior and `folder`/judge from the finished trainings.  The prior keeps the recommended settings that it has."""
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer, ResNetModel
+
+    runs, folder = Path(runs), Path(folder)
+    denoiser, both_towers, judge = (finished(runs, name) for name in ("unet", "clip", "judge"))
+    tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
+    settings = folder / "prior" / "treg.json"
+    recommended = json.loads(settings.read_text()) if settings.is_file() else RECOMMENDED
+    folder.mkdir(parents=True, exist_ok=True)
+    prior.save_prior(
+        folder / "prior",
+        autoencoder(runs),
+        UNet2DConditionModel.from_pretrained(denoiser),
+        CLIPModel.from_pretrained(both_towers),
+        tokenizer,
+        DDIMScheduler(**unet.SCHEDULE),
+        recommended,
+    )
+    prior.save_judge(
+        folder / "judge",
+        ResNetModel.from_pretrained(judge / "image_encoder"),
+        CLIPTextModelWithProjection.from_pretrained(judge / "text_encoder"),
+        tokenizer,
+    )
+    return {name: f"{sum(file.stat().st_size for file in (folder / name).rglob('*')) / 2**20:.1f} MiB" for name in ("prior", "judge")}
+
+
+def finished(runs, name):
+    """The folder of a finished training."""
+    folder = Path(runs) / name / "final"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"out: no {str(folder)!r}; expected a finished training there, run `treg-edu train {name}` first")
+    return folder
+
+
+def finish(runs, name, models, log, figures):
+    """Save the models as `runs`/`name`/final.  Returns the log and the held-out figures; {} in all processes but the first.
+
+    models: {subfolder: model}.  figures: a function, called once the models are safe.
+    """
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:
+        return {}
+    with replacing(Path(runs) / name / "final") as beside:
+        for subfolder, model in models.items():
+            model.save_pretrained(beside / subfolder)
+    return log | figures()
+
+
+class replacing:
+    """A folder beside `folder` to write into, which takes its place at the end, and is removed if writing fails."""
+
+    def __init__(self, folder):
+        self.folder, self.beside = Path(folder), Path(f"{folder}.part")
+
+    def __enter__(self):
+        shutil.rmtree(self.beside, ignore_errors=True)
+        self.beside.mkdir(parents=True)
+        return self.beside
+
+    def __exit__(self, error, *_):
+        if error:
+            shutil.rmtree(self.beside, ignore_errors=True)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.replace(self.beside, self.folder)
