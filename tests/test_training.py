@@ -127,7 +127,7 @@ def test_padding_changes_no_text_feature(prior):
 def test_info_nce_is_the_formula():
     torch.manual_seed(0)
     image, text = torch.randn(3, 5), torch.randn(6, 5)
-    loss = clip.Loss(lambda x: image, lambda t: text, [], nn.Parameter(torch.tensor(1.0)))
+    loss = clip.Loss(lambda x: image, lambda t: text, [], [], nn.Parameter(torch.tensor(1.0)))
     a, b = image / image.norm(dim=1, keepdim=True), text / text.norm(dim=1, keepdim=True)
     logits = torch.e * a @ b.T
     by_hand = -0.5 * (logits.log_softmax(1).diagonal().mean() + logits[:, :3].log_softmax(0).diagonal().mean())

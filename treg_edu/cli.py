@@ -9,6 +9,7 @@ import inspect
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ OPTIONS_OF = {
 }
 RESULTS = ("truth.png", "measurement.png", "measurement.safetensors", "reconstruction-*.png", "remeasured-*.png", "metrics.json")
 LARGEST_SIDE = 4096
+HUB_NAME = r"\w[\w.-]*/\w[\w.-]*"
 
 
 # Errors and warnings
@@ -79,11 +81,11 @@ def expect(holds, name, came, expected):
 
 @contextmanager
 def naming(argument):
-    """Errors about a file's `path`, renamed to the argument that the user gave it by."""
+    """Errors about a `path` or a `name`, told under the argument that the user gave it by."""
     try:
         yield
     except (ValueError, OSError) as error:
-        raise ValueError(f"{argument}: {str(error).removeprefix('path: ')}") from error
+        raise ValueError(f"{argument}: {re.sub('^(path|name): ', '', str(error))}") from error
 
 
 # What is measured
@@ -219,17 +221,17 @@ def replace_results(part, out):
     part.rmdir()
 
 
-def pixels_picture(y, size, y_measured):
-    """A measurement that is itself an image, clamped to [0, 1] and enlarged by repeating pixels.  y: (1, 3, h, w)."""
-    return y.clamp(0, 1).repeat_interleave(size // y.shape[-2] or 1, -2).repeat_interleave(size // y.shape[-1] or 1, -1)
+def enlarge(x, size):
+    """Each pixel repeated, so that the sides come to about `size`; what is larger already stays.  x: (1, 3, h, w)."""
+    return x.repeat_interleave(max(size // x.shape[-2], 1), -2).repeat_interleave(max(size // x.shape[-1], 1), -1)
 
 
-def spectrum_picture(y, size, y_measured):
-    """A Fourier magnitude as log(1 + y), the zero frequency in the middle, on the scale of the measurement."""
+def spectrum_picture(y):
+    """A Fourier magnitude as log(1 + y) over its maximum, the zero frequency in the middle.  y: (1, 3, h, w)."""
     import torch
 
-    brightest = y_measured.clamp(min=0).log1p().max().clamp(min=1e-12)
-    return (torch.fft.fftshift(y.clamp(min=0).log1p(), dim=(-2, -1)) / brightest).clamp(0, 1)
+    bright = y.clamp(min=0).log1p()
+    return torch.fft.fftshift(bright / bright.max().clamp(min=1e-12), dim=(-2, -1))
 
 
 def write_pictures(folder, operator, x, y, x_hat, seeds):
@@ -239,15 +241,17 @@ def write_pictures(folder, operator, x, y, x_hat, seeds):
     from treg_edu import images
     from treg_edu.operators import FourierMagnitude
 
-    picture = spectrum_picture if isinstance(operator, FourierMagnitude) else pixels_picture
-    size = x_hat.shape[-1]
+    def picture(y):
+        seen = spectrum_picture(y) if isinstance(operator, FourierMagnitude) else y.clamp(0, 1)
+        return enlarge(seen, x_hat.shape[-1])
+
     if x is not None:
         images.save(x, folder / "truth.png")
-    images.save(picture(y, size, y), folder / "measurement.png")
+    images.save(picture(y), folder / "measurement.png")
     save_file({"y": y.contiguous()}, folder / "measurement.safetensors")
     for seed, one in zip(seeds, x_hat.split(1)):
         images.save(one, folder / f"reconstruction-{seed}.png")
-        images.save(picture(operator.A(one), size, y), folder / f"remeasured-{seed}.png")
+        images.save(picture(operator.A(one)), folder / f"remeasured-{seed}.png")
 
 
 def load_grader():
@@ -343,6 +347,22 @@ def check_device(device):
         raise ValueError(f"device: got {device!r}, expected one that torch has here, such as cpu ({str(error).splitlines()[0]})") from error
 
 
+def check_prior(prior):
+    """None, a diffusers folder, or what may be the name of a model on the hub, before anything is fetched."""
+    if prior is not None:
+        there = (Path(prior) / "model_index.json").is_file() or (not Path(prior).exists() and re.fullmatch(HUB_NAME, prior))
+        expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
+
+
+def hide_loading_bars():
+    """One bar is enough: the solver's."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    of_diffusers.disable_progress_bar()
+    of_transformers.disable_progress_bar()
+
+
 @app.command()
 @one_line_errors
 def solve(
@@ -397,6 +417,8 @@ def solve(
             x = te.images.read(image, size)
         y = physics.measure(x, sigma, torch.Generator().manual_seed(noise_seed))
 
+    check_prior(prior)
+    hide_loading_bars()
     with naming("prior"):
         model = te.load_prior(prior, device=device)
     model.latent_shape((size, size))  # a size the networks do not take is found here
@@ -561,7 +583,7 @@ def train_evaluate(images: Annotated[Optional[int], typer.Option(min=1, help="Ho
 
 
 def print_figures(title, figures):
-    """{name: number or text} as a table of two columns; nothing where there are none, as in all but the first of many processes."""
+    """{name: number, list of numbers, or text} as a table of two columns; nothing where there are none, as in all but the first of many processes."""
     from rich.console import Console
     from rich.table import Table
 
@@ -569,7 +591,8 @@ def print_figures(title, figures):
         return
     table = Table(title, "")
     for name, value in figures.items():
-        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        values = value if isinstance(value, list) else [value]
+        table.add_row(name, ", ".join(f"{one:.4g}" if isinstance(one, float) else str(one) for one in values))
     Console().print(table)
 
 

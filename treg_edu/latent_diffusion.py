@@ -138,7 +138,7 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
     folder = data_folder() / "prior" if name is None else Path(name)
     if name is None and not folder.is_dir():
         raise FileNotFoundError(f"name: the bundled prior is not at {folder}; clone the repository whole, or name a model")
-    source = str(folder) if folder.is_dir() else str(name)
+    source = str(folder) if folder.is_dir() else _on_the_hub(str(name))
     settings = {"torch_dtype": dtype}
     if clip is None:
         clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
@@ -155,6 +155,19 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
         preprocessing["image_std"],
         json.loads(recommended.read_text()) if recommended.is_file() else None,
     )
+
+
+def _on_the_hub(name):
+    from huggingface_hub import hf_hub_download
+
+    try:
+        hf_hub_download(name, "model_index.json")
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"name: got {name!r}, which is no folder here and no diffusers model that was downloaded before or can be reached on the hub; "
+            "expected None for the bundled prior, a folder, or a name such as 'stable-diffusion-v1-5/stable-diffusion-v1-5'"
+        ) from error
+    return name
 
 
 def _preprocessing(clip):

@@ -427,7 +427,7 @@ def gaussian_noise(like, generator=None):
 
     generator: a list of B torch.Generators, one for each sample, which then does not depend on its batch; or one, from which the
     samples are drawn in order, so that the first is the same in any batch; or None, torch's global one.
-    Drawn in float32 where the generator lives, then moved: one seed is one noise in every dtype and on every device.
+    Drawn in float32 where the generator lives, then moved: a generator on the CPU gives one noise in every dtype, on every device.
     """
     generators = list(generator) if isinstance(generator, (list, tuple)) else [generator] * len(like)
     if len(generators) != len(like):

@@ -41,7 +41,8 @@ def treg(
     check_measurement(y)
     if negation not in ("hidden", "projected", None):
         raise ValueError(f"negation: got {negation!r}, expected 'hidden', 'projected' or None")
-    batch, y = len(y), y.to(prior.device)
+    # Least squares needs float32 at least, whatever the precision of the networks.
+    batch, y = len(y), y.to(prior.device, torch.promote_types(prior.dtype, torch.float32))
     noises = generators(seed, batch)
     size = image_shape(operator, y)
     c = prior.embed_text(broadcast(prompt, batch))
@@ -55,7 +56,7 @@ def treg(
         z0 = tweedie(z_t, noise, alpha_bar)
         x_hat = None
         if is_consistency_step(index, steps, every, until):
-            x_hat = solve_pixels(operator, y, prior.decode(z0), lam, iterations)
+            x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam, iterations)
             if negation:
                 feature = prior.embed_images(x_hat)
                 if negation == "projected":
@@ -67,7 +68,7 @@ def treg(
         else:
             z_next = ddim_step(z0, noise, alpha_bar_prev)
         if index == steps - 1:
-            x_hat = prior.decode(z0)
+            x_hat = prior.decode(z0).to(y.dtype)
         residual = None
         if x_hat is not None:
             x_hat = x_hat.clamp(0, 1)

@@ -59,7 +59,7 @@ def new_clip(tokenizer):
     vision = dict(
         hidden_size=WIDTH,
         intermediate_size=4 * WIDTH,
-        num_hidden_layers=4,
+        num_hidden_layers=5,
         num_attention_heads=4,
         image_size=64,
         patch_size=16,
@@ -80,9 +80,10 @@ def new_judge(tokenizer):
 class Loss(nn.Module):
     """InfoNCE.  images: (B, 3, 64, 64) of distinct concepts; tokens: (2B, L), their captions, then captions of B other concepts."""
 
-    def __init__(self, image_features, text_features, towers, scale=None):
+    def __init__(self, image_features, text_features, image_tower, text_tower, scale=None):
         super().__init__()
-        self.image_features, self.text_features, self.towers = image_features, text_features, nn.ModuleList(towers)
+        self.image_features, self.text_features = image_features, text_features
+        self.image_tower, self.text_tower = nn.ModuleList(image_tower), nn.ModuleList(text_tower)
         self.log_scale = nn.Parameter(torch.tensor(2.66)) if scale is None else scale
 
     def forward(self, images, tokens):
@@ -97,7 +98,8 @@ def clip_loss(clip):
     return Loss(
         lambda x: clip.visual_projection(clip.vision_model(pixel_values=x).pooler_output),
         lambda tokens: clip.text_projection(clip.text_model(input_ids=tokens).pooler_output),
-        [clip],
+        [clip.vision_model, clip.visual_projection],
+        [clip.text_model, clip.text_projection],
         clip.logit_scale,
     )
 
@@ -106,7 +108,8 @@ def judge_loss(image_tower, text_tower):
     return Loss(
         lambda x: image_tower(x).pooler_output.flatten(1),
         lambda tokens: text_tower(input_ids=tokens).text_embeds,
-        [image_tower, text_tower],
+        [image_tower],
+        [text_tower],
     )
 
 
@@ -122,51 +125,53 @@ def train(loss, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, we
     def batch(generator):
         concepts = torch.randperm(len(labels), generator=generator)[: 2 * batch_size].tolist()
         rows = [one(members[concept], generator) for concept in concepts]
-        images = data.shift_and_scale(x[rows[:batch_size]], generator, pixels=3, scale=0.1)
-        images = data.degrade(data.recolour(images, generator), generator)
+        images = augment(x[rows[:batch_size]], generator)
         return images, tokenise(tokenizer, [data.caption(frame.iloc[row], generator) for row in rows])
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
-class ImageTowerLoss(nn.Module):
-    """Cross-entropy of images against one caption of every concept, the text tower frozen.
+def augment(x, generator):
+    """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen."""
+    x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15)
+    return data.degrade(data.recolour(data.turn_hue(x, generator), generator), generator)
+
+
+class LockedLoss(nn.Module):
+    """Cross-entropy of images against one caption of every concept, the text tower frozen but for its projection.
 
     images: (B, 3, 64, 64).  pooled: (C, d), text states before the projection.  concept: (B,).
     """
 
-    def __init__(self, clip):
+    def __init__(self, loss, text_projection):
         super().__init__()
-        self.vision_model, self.visual_projection = clip.vision_model, clip.visual_projection
-        self.text_projection, self.log_scale = clip.text_projection, clip.logit_scale
+        self.image_features, self.image_tower = loss.image_features, loss.image_tower
+        self.text_projection, self.log_scale = text_projection, loss.log_scale
 
     def forward(self, images, pooled, concept):
-        image = F.normalize(self.visual_projection(self.vision_model(pixel_values=2 * images - 1).pooler_output).float(), dim=-1)
+        image = F.normalize(self.image_features(2 * images - 1).float(), dim=-1)
         text = F.normalize(self.text_projection(pooled).float(), dim=-1)
-        return F.cross_entropy(self.log_scale.exp().clamp(max=100) * image @ text.T, concept)
+        return F.cross_entropy(self.log_scale.exp().clamp(max=100) * image @ text.T, concept, label_smoothing=0.05)
 
 
-def train_image_tower(clip, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, weight_decay=0.1, seed=1, captions=8):
-    """Go on with the image tower and the projections alone, so that the hidden states a U-Net was trained on stay as they are.
+def train_locked(loss, text_model, text_projection, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, weight_decay=0.1, seed=1):
+    """Go on with the image tower and the projections alone, so that the hidden states a U-Net is trained on stay as they are.
 
-    (Zhai et al. 2022, "locked" tuning, with the text locked.)  Returns the log of the loop.
+    ("Locked" tuning, Zhai et al. 2022, with the text locked.)  Returns the log of the loop.
     """
     x, frame = data.load(corpus, "train")
     labels = list(dict.fromkeys(frame["label"]))
     concept = torch.tensor([labels.index(label) for label in frame["label"]])
     generator = torch.Generator().manual_seed(seed)
-    first = frame.drop_duplicates("label")
+    drawn = [labels] + [[data.caption(row, generator) for _, row in frame.drop_duplicates("label").iterrows()] for _ in range(7)]
     with torch.no_grad():
-        drawn = [labels] + [[data.caption(row, generator) for _, row in first.iterrows()] for _ in range(captions - 1)]
-        pooled = torch.stack([clip.text_model(input_ids=tokenise(tokenizer, texts)).pooler_output for texts in drawn])
+        pooled = torch.stack([text_model(input_ids=tokenise(tokenizer, texts)).pooler_output for texts in drawn])
 
     def batch(generator):
         rows = torch.randint(len(x), (batch_size,), generator=generator)
-        images = data.shift_and_scale(x[rows], generator, pixels=3, scale=0.1)
-        images = data.degrade(data.recolour(images, generator), generator)
-        return images, pooled[torch.randint(captions, (), generator=generator)], concept[rows]
+        return augment(x[rows], generator), pooled[torch.randint(len(pooled), (), generator=generator)], concept[rows]
 
-    return loop.fit(ImageTowerLoss(clip), batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+    return loop.fit(LockedLoss(loss, text_projection), batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
 def tokenise(tokenizer, texts):

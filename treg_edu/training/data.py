@@ -40,6 +40,28 @@ def recolour(x, generator, strength=0.12):
     return (x * (1 - tinted * 0.3 * torch.rand(count, 3, 1, 1, generator=generator))).clamp(0, 1)
 
 
+def turn_hue(x, generator, share=1 / 3, grey=1 / 8):
+    """Rotate the colours of some images about the grey axis by any angle, and drop those of some: shape must name them too."""
+    count = len(x)
+
+    def chosen(probability):
+        return (torch.rand(count, generator=generator) < probability).float()
+
+    angle = 2 * torch.pi * torch.rand(count, generator=generator) * chosen(share)
+    a, b = (1 + 2 * angle.cos()) / 3, (angle.sin() / 3**0.5)
+    c = (1 - angle.cos()) / 3
+    rotation = torch.stack([a, c - b, c + b, c + b, a, c - b, c - b, c + b, a], 1).view(count, 3, 3)
+    grey = chosen(grey)[:, None, None]
+    rotation = rotation * (1 - grey) + grey / 3
+    return torch.einsum("bij,bjhw->bihw", rotation, x).clamp(0, 1)
+
+
+def mirror(x, generator):
+    """Flip half of the images left to right, for classifiers alone: styles disagree on where an animal looks."""
+    flipped = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
+    return torch.where(flipped, x.flip(-1), x)
+
+
 def degrade(x, generator):
     """Blur a quarter of the images and add noise to a quarter, so that a reconstruction is not a foreign thing to a classifier."""
     count, side = len(x), x.shape[-1]

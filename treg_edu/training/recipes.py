@@ -11,6 +11,7 @@ Under `accelerate launch` every process trains and the first one alone writes; t
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ import torch
 from . import clip, corpus as corpora, data, prior, unet, vae
 
 RECOMMENDED = {"steps": 50, "guidance_scale": 4.0}  # for a prior that has none yet
-CLIP_SEED, JUDGE_SEED = 0, 77
+CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
 
 
 def make_corpus(folder, path):
@@ -60,20 +61,20 @@ def train_decoder(corpus, runs, minutes):
 def train_clip(corpus, runs, minutes):
     """The prior's CLIP.  Returns its log, and how often a held-out image finds its name."""
     tokenizer = tokenizer_of(corpus, runs)
-    torch.manual_seed(CLIP_SEED)
+    torch.manual_seed(CLIP_SEEDS[0])
     model = clip.new_clip(tokenizer)
     loss = clip.clip_loss(model)
-    log = clip.train(loss, tokenizer, corpus, Path(runs) / "clip", minutes=minutes, seed=CLIP_SEED)
+    log = clip.train(loss, tokenizer, corpus, Path(runs) / "clip", minutes=minutes, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
 
 
 def train_judge(corpus, runs, minutes):
     """The judge.  Returns the same as `train_clip`."""
     tokenizer = tokenizer_of(corpus, runs)
-    torch.manual_seed(JUDGE_SEED)
+    torch.manual_seed(JUDGE_SEEDS[0])
     image_tower, text_tower = clip.new_judge(tokenizer)
     loss = clip.judge_loss(image_tower, text_tower)
-    log = clip.train(loss, tokenizer, corpus, Path(runs) / "judge", minutes=minutes, peak=2e-3, seed=JUDGE_SEED)
+    log = clip.train(loss, tokenizer, corpus, Path(runs) / "judge", minutes=minutes, peak=2e-3, seed=JUDGE_SEEDS[1])
     parts = {"image_encoder": image_tower, "text_encoder": text_tower}
     return finish(runs, "judge", parts, log, lambda: zero_shot(loss, tokenizer, corpus))
 
@@ -169,20 +170,17 @@ def finish(runs, name, models, log, figures):
     return log | figures()
 
 
-class replacing:
+@contextmanager
+def replacing(folder):
     """A folder beside `folder` to write into, which takes its place at the end, and is removed if writing fails."""
-
-    def __init__(self, folder):
-        self.folder, self.beside = Path(folder), Path(f"{folder}.part")
-
-    def __enter__(self):
-        shutil.rmtree(self.beside, ignore_errors=True)
-        self.beside.mkdir(parents=True)
-        return self.beside
-
-    def __exit__(self, error, *_):
-        if error:
-            shutil.rmtree(self.beside, ignore_errors=True)
-        else:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            os.replace(self.beside, self.folder)
+    folder = Path(folder)
+    beside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(beside, folder)

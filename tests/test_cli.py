@@ -1,0 +1,411 @@
+"""The command line, end to end: what it writes, what it says when a user is wrong, and that nothing half-written is left."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from test_images import hollow_png
+from typer.testing import CliRunner
+
+import treg_edu as te
+from treg_edu import cli, images
+
+ROOT = Path(__file__).resolve().parents[1]
+FAST = ["--prompt", "fox", "--steps", "2", "--seeds", "2"]
+LONG_PROMPT = "a fox, " * 40 + "and an accordion"
+
+
+load_prior = te.load_prior
+bundled_prior = functools.cache(load_prior)
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(monkeypatch):
+    """The bundled prior is loaded once for all tests; a prior that a test names is loaded as ever."""
+    monkeypatch.setattr(te, "load_prior", lambda name=None, **more: load_prior(name, **more) if name else bundled_prior())
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def solve(*arguments):
+    return run("solve", *arguments, *FAST)
+
+
+@pytest.fixture(scope="module")
+def fox(tmp_path_factory):
+    return images.save(images.example("fox"), tmp_path_factory.mktemp("pictures") / "fox.png")
+
+
+@pytest.fixture
+def out(tmp_path):
+    """The folder to be made, in a folder where nothing else is."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return home / "out"
+
+
+def picture(path):
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def refused(result, out, *parts):
+    """Exit code 2, one line on stderr that has all the parts, and neither the folder nor anything beside it."""
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: ") and all(part in line for part in parts), line
+    assert list(out.parent.iterdir()) == []
+
+
+# What is written
+
+
+def test_solve_writes_pictures_measurement_and_numbers(fox, out):
+    result = solve(fox, "--out", out, "--seed", 5)
+    assert result.exit_code == 0, result.stderr
+    pictures = ["truth", "measurement", "reconstruction-5", "reconstruction-6", "remeasured-5", "remeasured-6"]
+    assert sorted(file.name for file in out.iterdir()) == sorted(
+        [f"{name}.png" for name in pictures] + ["measurement.safetensors", "metrics.json"]
+    )
+    assert all(picture(out / f"{name}.png").shape == (64, 64, 3) for name in pictures)
+    assert load_file(out / "measurement.safetensors")["y"].shape == (1, 3, 4, 4)
+
+    report = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    settings = {"operator": "sr", "sigma": 0.005, "solver": "treg", "steps": 2, "guidance_scale": 4.0, "negation": "hidden"}
+    assert settings.items() <= report["settings"].items()
+    assert [row["seed"] for row in report["per_seed"]] == [5, 6]
+    for row in report["per_seed"]:
+        assert row.keys() == {"seed", "y_mse", "psnr", "ssim", "similarity", "top5"} and len(row["top5"]) == 5
+    assert report["pixel_variance"] > 0
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_the_numbers_are_those_of_the_pictures(fox, out):
+    solve(fox, "--out", out)
+    report = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    x, y = images.read(fox), load_file(out / "measurement.safetensors")["y"]
+    x_hat = torch.cat([images.read(out / f"reconstruction-{seed}.png") for seed in (0, 1)])
+    operator = te.operators.SuperResolution(16)
+    for name, values in {"y_mse": te.metrics.y_mse(operator, x_hat, y), "psnr": te.metrics.psnr(x_hat, x)}.items():
+        assert [row[name] for row in report["per_seed"]] == pytest.approx(values.tolist(), rel=1e-2, abs=1e-5)
+    assert np.abs(picture(out / "remeasured-0.png")[::16, ::16] / 255 - operator.A(x_hat)[0].permute(1, 2, 0).numpy()).max() < 5e-3
+
+
+def test_a_stored_measurement_gives_the_same_reconstruction(fox, out):
+    solve(fox, "--out", out)
+    stored = out / "measurement.safetensors"
+    np.save(out / "y.npy", load_file(stored)["y"].numpy())
+    for measurement in (stored, out / "y.npy"):
+        again = out.with_name(measurement.suffix[1:])
+        assert solve("--measurement", measurement, "--out", again).exit_code == 0
+        assert not (again / "truth.png").exists()
+        assert load_file(again / "measurement.safetensors")["y"].equal(load_file(stored)["y"])
+        for seed in (0, 1):
+            assert (again / f"reconstruction-{seed}.png").read_bytes() == (out / f"reconstruction-{seed}.png").read_bytes()
+
+
+def test_a_seed_gives_the_same_picture_in_any_batch(fox, out):
+    four, alone = out.with_name("four"), out.with_name("alone")
+    for folder, seed, seeds in [(four, 0, 4), (alone, 2, 1)]:
+        assert run("solve", fox, "--out", folder, "--prompt", "fox", "--steps", 2, "--seed", seed, "--seeds", seeds).exit_code == 0
+    difference = np.abs(picture(four / "reconstruction-2.png") - picture(alone / "reconstruction-2.png"))
+    assert difference.max() <= 1
+    assert np.abs(picture(four / "reconstruction-2.png") - picture(four / "reconstruction-3.png")).max() > 1
+    assert json.loads((alone / "metrics.json").read_text(encoding="utf-8"))["pixel_variance"] is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--operator", "blur", "--blur-sigma", 1.5, "--kernel-size", 9],
+        ["--operator", "inpaint", "--box", "10,10,20,30", "--negation", "projected"],
+        ["--operator", "phase", "--oversampling", 2, "--iterations", 2],
+        ["--operator", "gamma", "--gamma", 2.2, "--iterations", 2, "--negation", "none"],
+    ],
+    ids=lambda options: options[1],
+)
+def test_every_operator_goes_through(fox, out, options):
+    result = solve(fox, "--out", out, *options)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["settings"]
+    assert report["operator"] == options[1] and report[options[2][2:].replace("-", "_")] == options[3]
+
+
+def test_a_mask_is_white_where_measured(fox, out, tmp_path):
+    half = Image.new("L", (64, 64), 0)
+    half.paste(255, (0, 0, 32, 64))
+    half.save(tmp_path / "mask.png")
+    assert solve(fox, "--out", out, "--operator", "inpaint", "--mask", tmp_path / "mask.png", "--sigma", 0).exit_code == 0
+    measured = picture(out / "measurement.png")
+    assert (measured[:, :32] == picture(fox)[:, :32]).all() and (measured[:, 32:] == 0).all()
+
+
+@pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("L", "png"), ("P", "png"), ("RGB", "jpg"), ("LA", "webp")])
+def test_pictures_of_any_format(fox, out, tmp_path, mode, suffix):
+    path = tmp_path / f"picture.{suffix}"
+    Image.open(fox).resize((90, 50)).convert(mode).save(path)
+    result = solve(path, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert (picture(out / "truth.png") == (images.read(path)[0].permute(1, 2, 0) * 255).round().numpy()).all()
+
+
+def test_without_a_judge_its_columns_are_left_out(fox, out, tmp_path, monkeypatch):
+    monkeypatch.setenv("TREG_EDU_DATA", str(tmp_path))
+    assert solve(fox, "--out", out).exit_code == 0
+    row = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["per_seed"][0]
+    assert row.keys() == {"seed", "y_mse", "psnr", "ssim"}
+
+
+def test_a_prompt_that_is_too_long_is_cut_with_a_warning(fox, out):
+    result = run("solve", fox, "--out", out, "--prompt", LONG_PROMPT, "--steps", 2, "--seeds", 2)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert "prompt" in line and "accordion" in line
+
+
+def test_json_has_no_number_that_json_lacks():
+    assert json.loads(cli.json_text({"psnr": [float("inf"), 1.0], "y_mse": float("nan")})) == {"psnr": [None, 1.0], "y_mse": None}
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "options, parts",
+    [
+        (["--operator", "sharpen"], ["operator", "'sharpen'", "sr, blur, inpaint, phase, gamma"]),
+        (["--factor", 7], ["factor", "7", "64"]),
+        (["--factor", 0], ["factor", "0"]),
+        (["--operator", "blur", "--factor", 4], ["factor", "4", "blur"]),
+        (["--operator", "blur", "--kernel-size", 8], ["kernel_size", "8", "odd"]),
+        (["--operator", "inpaint"], ["box, mask", "neither"]),
+        (["--operator", "inpaint", "--box", "1,2,3"], ["box", "'1,2,3'", "top,left,height,width"]),
+        (["--operator", "inpaint", "--box", "60,0,10,10"], ["box", "top 60"]),
+        (["--operator", "inpaint", "--mask", "no.png"], ["mask", "no.png"]),
+        (["--operator", "gamma", "--gamma", -1], ["gamma", "-1"]),
+        (["--solver", "magic"], ["solver", "'magic'", "treg"]),
+        (["--negation", "maybe"], ["negation", "'maybe'", "hidden"]),
+        (["--sigma", -0.1], ["sigma", "-0.1"]),
+        (["--sigma", "nan"], ["sigma", "nan"]),
+        (["--seed", -1], ["seed", "-1"]),
+        (["--size", 0], ["size", "0"]),
+        (["--size", 72, "--factor", 8], ["size", "72", "multiples"]),
+        (["--lam", 0], ["lam", "0.0"]),
+        (["--guidance-scale", "inf"], ["guidance-scale", "inf"]),
+        (["--iterations", 0], ["iterations", "0"]),
+        (["--device", "abacus"], ["device", "'abacus'"]),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if str(value[0]).startswith("--") else "",
+)
+def test_a_bad_option_is_one_line(fox, out, options, parts):
+    refused(solve(fox, "--out", out, *options), out, *parts)
+
+
+@pytest.mark.parametrize("option, value", [("--seeds", 0), ("--steps", 0), ("--steps", 5000)])
+def test_a_bad_count_is_one_line(fox, out, option, value):
+    refused(run("solve", fox, "--out", out, "--prompt", "fox", option, value), out, option[2:], str(value))
+
+
+def test_a_picture_or_a_measurement(fox, out, tmp_path):
+    refused(solve("--out", out), out, "IMAGE, measurement", "neither")
+    refused(solve(fox, "--measurement", tmp_path / "y.npy", "--out", out), out, "IMAGE, measurement", "both")
+
+
+def test_files_that_are_no_image(fox, out, tmp_path):
+    text, short, bomb = (tmp_path / name for name in ("notes.png", "short.png", "bomb.png"))
+    text.write_text("no picture")
+    short.write_bytes(fox.read_bytes()[:700])
+    bomb.write_bytes(hollow_png(40_000, 40_000))
+    for path, part in [(text, "not an image"), (short, "damaged"), (bomb, "too many pixels"), (tmp_path, "folder")]:
+        refused(solve(path, "--out", out), out, "IMAGE", path.name, part)
+    refused(solve(tmp_path / "absent.png", "--out", out), out, "IMAGE", "absent.png", "does not exist")
+
+
+@pytest.mark.parametrize(
+    "y, parts",
+    [
+        (torch.full((1, 3, 4, 4), float("nan")), ["48 NaN"]),
+        (torch.zeros(0, 3, 4, 4), ["(0, 3, 4, 4)", "(1, 3, 4, 4)"]),
+        (torch.zeros(2, 3, 4, 4), ["(2, 3, 4, 4)", "(1, 3, 4, 4)"]),
+        (torch.zeros(1, 3, 8, 8), ["(1, 3, 8, 8)", "(1, 3, 4, 4)"]),
+        (torch.zeros(3, 4, 4), ["(3, 4, 4)"]),
+        (torch.zeros(1, 3, 4, 4, dtype=torch.int32), ["int32", "floating point"]),
+    ],
+    ids=["nan", "empty", "batch", "shape", "ndim", "dtype"],
+)
+@pytest.mark.parametrize("suffix", [".safetensors", ".npy"])
+def test_a_bad_measurement_is_one_line(out, tmp_path, y, parts, suffix):
+    path = tmp_path / f"y{suffix}"
+    np.save(path, y.numpy()) if suffix == ".npy" else save_file({"y": y}, path)
+    refused(solve("--measurement", path, "--out", out), out, "measurement", *parts)
+
+
+def test_files_that_are_no_measurement(out, tmp_path):
+    save_file({"x": torch.zeros(1, 3, 4, 4)}, tmp_path / "x.safetensors")
+    (tmp_path / "short.safetensors").write_bytes((tmp_path / "x.safetensors").read_bytes()[:-8])
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}]), allow_pickle=True)
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "y.txt").write_text("0")
+    cases = {"x.safetensors": "tensor 'y'", "short.safetensors": "damaged", "objects.npy": "no plain .npy", "empty.npy": "damaged",
+             "y.txt": "ending in", "absent.npy": "exists"}  # fmt: skip
+    for name, part in cases.items():
+        refused(solve("--measurement", tmp_path / name, "--out", out), out, "measurement", name, part)
+
+
+def test_a_folder_that_cannot_be_made(fox, out, tmp_path):
+    (tmp_path / "file").write_text("here first")
+    refused(solve(fox, "--out", tmp_path / "file"), out, "out", "which is a file")
+    refused(solve(fox, "--out", tmp_path / "file" / "below"), out, "out", "file")
+    assert (tmp_path / "file").read_text() == "here first"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(fox, out):
+    out.parent.chmod(0o500)
+    refused(solve(fox, "--out", out), out, "out", "Permission")
+
+
+def test_a_full_folder_is_left_alone_unless_told(fox, out):
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    (out / "reconstruction-9.png").write_bytes(b"of an earlier run")
+    result = solve(fox, "--out", out)
+    assert result.exit_code == 2 and "not empty" in result.stderr and "--overwrite" in result.stderr
+    assert sorted(file.name for file in out.iterdir()) == ["notes.txt", "reconstruction-9.png"]
+
+    assert solve(fox, "--out", out, "--overwrite").exit_code == 0
+    names = {file.name for file in out.iterdir()}
+    assert {"notes.txt", "metrics.json", "reconstruction-0.png"} <= names
+    assert "reconstruction-9.png" not in names and not [name for name in names if name.endswith(".part")]
+
+
+@pytest.mark.parametrize("failure, expected", [(OSError("No space left on device"), 2), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_failure_while_writing_leaves_nothing(fox, out, monkeypatch, failure, expected, exists):
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr(cli, "json_text", fail)
+    target = out / "deep" / "er"
+    if exists:
+        target.mkdir(parents=True)
+    result = solve(fox, "--out", target)
+    assert result.exit_code == expected
+    assert list(out.rglob("*")) == ([out / "deep", target] if exists else [])
+    assert out.exists() == exists
+
+
+def test_a_prior_that_is_not_there(fox, out, tmp_path):
+    for prior in (tmp_path, tmp_path / "absent", fox, "sd"):
+        refused(solve(fox, "--out", out, "--prior", prior), out, "prior", str(prior), "model_index.json")
+
+
+def test_settings_are_the_solvers_own_under_the_priors_under_the_users():
+    def solver(prior, operator, y, prompt, *, steps=200, guidance_scale=5.0, seed=0):
+        pass
+
+    recommended = {"steps": 50, "guidance_scale": 4.0, "lam": 1.0}
+    assert cli.solver_settings(solver, recommended, {"steps": 7, "lam": None}) == {"steps": 7, "guidance_scale": 4.0}
+    with pytest.raises(ValueError, match="lam: got 2.0.*solver 'solver' does not take it"):
+        cli.solver_settings(solver, recommended, {"lam": 2.0})
+
+
+# The program
+
+
+def test_the_program_runs_and_refuses_as_a_process(fox, out):
+    command = [sys.executable, "-m", "treg_edu.cli", "solve", str(fox), "--out", str(out), *FAST]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    refusal = subprocess.run([*command, "--operator", "sharpen"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert refusal.returncode == 2 and "Traceback" not in refusal.stderr and len(refusal.stderr.strip().splitlines()) == 1
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "pixel variance" in done.stdout and (out / "metrics.json").is_file()
+
+
+def test_help_names_every_command():
+    text = run("--help").stdout
+    assert all(name in text for name in ("solve", "demo", "experiment", "bench", "lab", "train"))
+    assert all(name in run("train", "--help").stdout for name in ("corpus", "vae", "clip", "judge", "decoder", "unet", "export", "evaluate"))
+
+
+@pytest.mark.parametrize(
+    "arguments, module, name, expected",
+    [
+        (["demo"], "experiments.quick", "demo", {"images": 3, "seeds": 8, "out": Path("out")}),
+        (["experiment", "quick"], "experiments.quick", "run", {"images": 32, "seeds": 8, "out": Path("out")}),
+        (["experiment", "quick", "--steps", 9], "experiments.quick", "run", {"images": 32, "seeds": 8, "out": Path("out"), "steps": 9}),
+        (["bench"], "bench", "run", {"repetitions": 5}),
+        (["train", "evaluate"], "training.evaluate", "run", {}),
+        (["train", "evaluate", "--images", 4], "training.evaluate", "run", {"images": 4}),
+    ],
+)
+def test_thin_commands_call_their_function(monkeypatch, arguments, module, name, expected):
+    calls = []
+    stand_in = types.SimpleNamespace(**{name: lambda **given: calls.append(given)})
+    package = "treg_edu." + module.rpartition(".")[0] if "." in module else "treg_edu"
+    if package == "treg_edu.experiments":
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    monkeypatch.setitem(sys.modules, f"treg_edu.{module}", stand_in)
+    monkeypatch.setattr(sys.modules.get(package) or __import__(package, fromlist=["_"]), module.rpartition(".")[2], stand_in, raising=False)
+    assert run(*arguments).exit_code == 0
+    assert calls == [expected]
+
+
+def test_lab_passes_its_arguments_on(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "treg_edu" / "cli.py"))
+    monkeypatch.setattr(cli.subprocess, "call", lambda command: calls.append(command) or 3)
+    assert run("lab").exit_code == 2
+    (tmp_path / "notebooks").mkdir()
+    assert run("lab", "--no-browser", "--port", "9999").exit_code == 3
+    assert calls == [[sys.executable, "-m", "jupyterlab", str(tmp_path / "notebooks"), "--no-browser", "--port", "9999"]]
+
+
+# Trainings
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Six concepts of the shipped images, in the form of the whole."""
+    frame = pd.read_parquet(images.data_folder() / "images" / "emoji.parquet")
+    labels = frame.loc[frame["split"] == "heldout", "label"].unique()[:6]
+    path = tmp_path_factory.mktemp("corpus") / "few.parquet"
+    frame[frame["label"].isin(labels)].to_parquet(path)
+    return path
+
+
+def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    common = ["--corpus", corpus, "--out", runs, "--minutes", 0.001]
+    for name, figure in [("vae", "psnr"), ("clip", "top5"), ("judge", "top1"), ("decoder", "psnr"), ("unet", "held-out loss")]:
+        result = run("train", name, *common)
+        assert result.exit_code == 0 and figure in result.stdout and "steps" in result.stdout, result.stderr
+        assert (runs / name / "final").is_dir() and (runs / name / "checkpoint.safetensors").is_file()
+    again = run("train", "clip", *common)  # its minutes are spent: nothing is trained, the same result is saved
+    assert again.exit_code == 0
+
+    assert run("train", "export", "--out", runs, "--data", data).exit_code == 0
+    assert te.load_prior(data / "prior").recommended["steps"] == 50
+    assert te.load_judge(data / "judge").embed_labels(["fox"]).shape == (1, 192)
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
+    result = run("train", "decoder", "--corpus", corpus, "--out", tmp_path / "runs")
+    assert result.exit_code == 2 and "treg-edu train vae" in result.stderr
+    result = run("train", "vae", "--corpus", tmp_path / "absent.parquet", "--out", tmp_path / "runs")
+    assert result.exit_code == 2 and "absent.parquet" in result.stderr
+    result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
+    assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()

@@ -1,0 +1,212 @@
+"""treg_edu.consistency: the pixel step against closed forms, the latent step against its objective, the renewal of noise."""
+
+import pytest
+import torch
+from deepinv_reference import deepinv
+
+from treg_edu import consistency
+from treg_edu.operators import FourierMagnitude, GammaCorrection, GaussianBlur, Inpainting, SuperResolution
+
+LINEAR = {
+    "sr": SuperResolution(4),
+    "blur": GaussianBlur(sigma=1.0, kernel_size=7),
+    "inpaint": Inpainting.box(16, top=3, left=4, height=8, width=5),
+}
+NONLINEAR = {"gamma": GammaCorrection(2.2), "phase": FourierMagnitude()}
+ALPHA_BARS = [0.01, 0.3, 0.9, 1.0]
+
+
+def rand(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def randn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def problem(operator, batch=2):
+    return operator.measure(rand(batch, 3, 16, 16), sigma=0.01, generator=torch.Generator().manual_seed(1)), rand(batch, 3, 16, 16, seed=2)
+
+
+def objective(operator, y, x_hat, x, lam):
+    return (y - operator.A(x_hat)).square().flatten(1).sum(1) + lam * (x_hat - x).square().flatten(1).sum(1)
+
+
+def scalar(value):
+    return torch.tensor(value, dtype=torch.float64)
+
+
+# Pixel step, linear
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("lam", [1e-2, 1.0])
+def test_pixel_step_is_the_proximal_map(name, lam):
+    """λ ‖x̂ − x‖² + ‖A x̂ − y‖² is 2λ times ½ ‖x̂ − x‖² + 1/(2λ) ‖A x̂ − y‖²: gamma = 1/λ."""
+    operator = LINEAR[name]
+    y, x = problem(operator)
+    x_hat = consistency.pixel_step(operator, y, x, lam, iterations=200)
+    torch.testing.assert_close(x_hat, operator.prox_l2(x, y, gamma=1 / lam), rtol=0, atol=2e-6 / lam)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_the_gradient_vanishes_at_the_pixel_step(name):
+    operator, lam = LINEAR[name], 0.05
+    y, x = problem(operator)
+    x_hat = consistency.pixel_step(operator, y, x, lam, iterations=200).requires_grad_()
+    (gradient,) = torch.autograd.grad(objective(operator, y, x_hat, x, lam).sum(), x_hat)
+    assert gradient.abs().max() < 1e-4
+
+
+def test_each_iteration_lowers_the_objective_from_x():
+    operator = LINEAR["blur"]
+    y, x = problem(operator)
+    path = [consistency.pixel_step(operator, y, x, iterations=n) for n in (0, 1, 2, 5, 20)]
+    torch.testing.assert_close(path[0], x, rtol=0, atol=0)
+    torch.testing.assert_close(path[3], consistency.pixel_step(operator, y, x), rtol=0, atol=0)  # 5 by default
+    values = torch.stack([objective(operator, y, x_hat, x, 1e-4) for x_hat in path])
+    assert (values.diff(dim=0) < 0).all()
+
+
+def test_what_already_explains_y_stays():
+    operator = LINEAR["sr"]
+    x = rand(2, 3, 16, 16)
+    torch.testing.assert_close(consistency.pixel_step(operator, operator.A(x), x), x)
+
+
+def test_where_nothing_was_measured_x_stays():
+    operator = LINEAR["inpaint"]
+    y, x = problem(operator)
+    x_hat = consistency.pixel_step(operator, y, x)
+    hidden = (operator.mask == 0).expand_as(x)
+    torch.testing.assert_close(x_hat[hidden], x[hidden])
+    torch.testing.assert_close(x_hat[~hidden], ((y + 1e-4 * x) / (1 + 1e-4))[~hidden])
+
+
+# Pixel step, nonlinear
+
+
+@pytest.mark.parametrize("name", NONLINEAR)
+def test_the_nonlinear_step_lowers_its_objective(name):
+    operator = NONLINEAR[name]
+    y, x = problem(operator)
+    x, before = x.clamp(0.05, 0.95), x.clone().clamp(0.05, 0.95)
+    path = [consistency.pixel_step_nonlinear(operator, y, x, iterations=n) for n in (0, 5, 50)]
+    torch.testing.assert_close(path[0], before, rtol=0, atol=0)
+    torch.testing.assert_close(x, before, rtol=0, atol=0)  # not in place
+    values = torch.stack([objective(operator, y, x_hat, x, 1e-4) for x_hat in path])
+    assert (values[1] < 0.9 * values[0]).all() and (values[2] < 0.3 * values[0]).all()
+    torch.testing.assert_close(path[2], consistency.pixel_step_nonlinear(operator, y, x), rtol=0, atol=0)  # 50 by default
+
+
+@pytest.mark.parametrize("lam", [1e-4, 1.0, 3.0])
+def test_the_nonlinear_step_weighs_x_by_lam(lam):
+    """With A the identity, which gamma = 1 is on [0, 1], x̂ = (y + λ x) / (1 + λ)."""
+    y, x = 0.1 + 0.8 * rand(2, 3, 4, 4), 0.1 + 0.8 * rand(2, 3, 4, 4, seed=1)
+    x_hat = consistency.pixel_step_nonlinear(GammaCorrection(1.0), y, x, lam, iterations=400, learning_rate=0.01)
+    torch.testing.assert_close(x_hat, (y + lam * x) / (1 + lam), rtol=0, atol=2e-3)
+
+
+def test_one_nonlinear_iteration_moves_each_pixel_by_the_learning_rate():
+    operator = NONLINEAR["gamma"]
+    y, x = problem(operator)
+    moved = consistency.pixel_step_nonlinear(operator, y, x, iterations=1, learning_rate=0.03) - x
+    expected = -0.03 * operator.gradient(x, y).sign()
+    torch.testing.assert_close(moved, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*LINEAR, *NONLINEAR])
+def test_the_pixel_step_treats_each_sample_alone(name):
+    operator = {**LINEAR, **NONLINEAR}[name]
+    y, x = problem(operator, batch=3)
+    step = consistency.pixel_step if name in LINEAR else consistency.pixel_step_nonlinear
+    torch.testing.assert_close(step(operator, y, x)[1:2], step(operator, y[1:2], x[1:2]))
+
+
+@pytest.mark.parametrize("name", [*LINEAR, *NONLINEAR])
+def test_is_linear_and_image_shape(name):
+    operator = {**LINEAR, **NONLINEAR}[name]
+    y, x = problem(operator)
+    assert consistency.is_linear(operator) == (name in LINEAR)
+    assert consistency.image_shape(operator, y) == (16, 16)
+
+
+def test_deepinv_physics_are_told_apart():
+    """deepinv's PhaseRetrieval has an `A_adjoint`, that of the linear map inside it."""
+    compressed = deepinv.physics.CompressedSensing(m=300, img_size=(3, 16, 16), rng=torch.Generator().manual_seed(0))
+    assert consistency.is_linear(deepinv.physics.Inpainting((3, 16, 16), mask=0.5)) and consistency.is_linear(compressed)
+    assert not consistency.is_linear(deepinv.physics.PhaseRetrieval(compressed))
+    assert consistency.image_shape(compressed, rand(2, 300).float()) == (16, 16)
+
+
+def test_deepinv_physics_take_both_steps():
+    B = deepinv.physics.CompressedSensing(m=900, img_size=(3, 16, 16), rng=torch.Generator().manual_seed(0))
+    phase = deepinv.physics.PhaseRetrieval(B)
+    truth, x = rand(2, 3, 16, 16).float(), rand(2, 3, 16, 16, seed=2).float()
+    x_hat = consistency.pixel_step(B, B.A(truth), x, lam=0.1, iterations=200)
+    torch.testing.assert_close(x_hat, B.prox_l2(x, B.A(truth), gamma=10.0), rtol=1e-3, atol=1e-3)
+    x_hat = consistency.pixel_step_nonlinear(phase, phase.A(truth), x)
+    assert (objective(phase, phase.A(truth), x_hat, x, 1e-4) < 0.5 * objective(phase, phase.A(truth), x, x, 1e-4)).all()
+
+
+# Latent step
+
+
+@pytest.mark.parametrize("alpha_bar", ALPHA_BARS)
+def test_the_latent_step_minimises_its_objective(alpha_bar):
+    """ζ ‖z − E(x̂)‖² + γ ‖z − ẑ₀‖² with ζ = ᾱ, γ = 1 − ᾱ: the gradient is zero, and the Hessian 2 (ζ + γ) I positive."""
+    z_y, z0 = randn(2, 4, 5, 6), randn(2, 4, 5, 6, seed=1)
+    z = consistency.latent_step(z_y, z0, scalar(alpha_bar)).requires_grad_()
+    value = alpha_bar * (z - z_y).square().sum() + (1 - alpha_bar) * (z - z0).square().sum()
+    (gradient,) = torch.autograd.grad(value, z)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient))
+
+
+def test_the_text_rules_first_and_the_measurement_last():
+    z_y, z0 = randn(2, 4, 5, 6), randn(2, 4, 5, 6, seed=1)
+    torch.testing.assert_close(consistency.latent_step(z_y, z0, scalar(0.0)), z0)
+    torch.testing.assert_close(consistency.latent_step(z_y, z0, scalar(1.0)), z_y)
+    torch.testing.assert_close(consistency.latent_step(z_y, z0, scalar(0.25)), 0.25 * z_y + 0.75 * z0)
+
+
+# Renewal of noise
+
+
+def test_the_renewed_noise_keeps_its_variance_at_every_level(prior):
+    """(1 − ᾱ)² + ᾱ (1 − ᾱ) = 1 − ᾱ, read off `renoise` by giving it unit vectors."""
+    one, zero = scalar(1.0), scalar(0.0)
+    for alpha_bar in prior.scheduler.alphas_cumprod.double():
+        clean = consistency.renoise(one, zero, zero, alpha_bar)
+        old = consistency.renoise(zero, one, zero, alpha_bar)
+        new = consistency.renoise(zero, zero, one, alpha_bar)
+        torch.testing.assert_close(clean**2, alpha_bar)
+        torch.testing.assert_close(old, 1 - alpha_bar)
+        torch.testing.assert_close(new, (alpha_bar * (1 - alpha_bar)).sqrt())
+        torch.testing.assert_close(old**2 + new**2, 1 - alpha_bar)
+
+
+@pytest.mark.parametrize("alpha_bar", ALPHA_BARS)
+def test_the_renewed_noise_in_samples(alpha_bar):
+    """Variance 1 − ᾱ; covariance 1 − ᾱ with the old noise. 10⁶ draws: a deviation of the variance is 0.0014, six are allowed."""
+    old, new = randn(10**6), randn(10**6, seed=1)
+    z = consistency.renoise(torch.zeros_like(old), old, new, scalar(alpha_bar))
+    assert abs(z.var().item() - (1 - alpha_bar)) < 0.009
+    assert abs((z * old).mean().item() - (1 - alpha_bar)) < 0.009
+    torch.testing.assert_close(consistency.renoise(new, old, new, scalar(1.0)), new)
+
+
+# Γ
+
+
+def test_gamma_of_the_paper_has_57_of_200_steps():
+    """0, 3, …, 168: the authors count to 170, and 170 / 3 rounds up to 57."""
+    chosen = [i for i in range(200) if consistency.is_consistency_step(i, 200)]
+    assert chosen == list(range(0, 170, 3)) and len(chosen) == 57 and chosen[-1] == 168
+
+
+@pytest.mark.parametrize(
+    "steps, every, until, chosen",
+    [(10, 3, 0.85, [0, 3, 6]), (6, 1, 1.0, [0, 1, 2, 3, 4, 5]), (6, 2, 0.5, [0, 2]), (6, 1, 0.0, []), (7, 1, 0.85, [0, 1, 2, 3, 4, 5]), (1, 3, 0.85, [0])],
+)
+def test_gamma_counted_by_hand(steps, every, until, chosen):
+    assert [i for i in range(steps) if consistency.is_consistency_step(i, steps, every, until)] == chosen

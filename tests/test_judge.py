@@ -1,0 +1,89 @@
+"""treg_edu.judge against transformers called directly."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from treg_edu import load_judge, metrics
+from treg_edu.images import data_folder
+
+FOLDER = data_folder() / "judge"
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return load_judge()
+
+
+def rand(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_images_are_embedded_in_plus_minus_1(judge):
+    x = rand(3, 3, 64, 64)
+    with torch.no_grad():
+        expected = judge.image_encoder(2 * x - 1).pooler_output[:, :, 0, 0]
+    features = judge.embed_images(x)
+    torch.testing.assert_close(features, expected)
+    torch.testing.assert_close(features[1:2], judge.embed_images(x[1:2]), rtol=1e-4, atol=1e-4)
+    assert not features.requires_grad and not judge.image_encoder.training
+
+
+def test_labels_are_embedded_alike_in_any_batch(judge):
+    tokens = judge.tokenizer(["fox"], return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = judge.text_encoder(tokens).text_embeds
+    labels = judge.embed_labels(["fox", "a large slice of pizza", ""])
+    torch.testing.assert_close(labels[:1], expected, rtol=1e-4, atol=1e-5)
+    assert (labels[0] - labels[1]).abs().max() > 1e-3
+    assert labels.shape == (3, judge.embed_images(rand(1, 3, 64, 64)).shape[1])
+    assert not labels.requires_grad and not judge.text_encoder.training
+
+
+def test_images_of_any_size_are_judged_at_64(judge):
+    smooth = F.interpolate(rand(1, 3, 4, 4), (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
+    large = F.interpolate(smooth, (256, 256), mode="nearest")
+    assert F.cosine_similarity(judge.embed_images(large), judge.embed_images(smooth)) > 0.99
+    assert [stage.shape for stage in judge.features(large)] == [stage.shape for stage in judge.features(smooth)]
+
+
+def test_half_precision_is_judged_in_float32(judge):
+    assert judge.embed_images(rand(1, 3, 64, 64).half()).dtype == torch.float32
+
+
+def test_features_are_stages_for_the_perceptual_distance(judge):
+    x, other = rand(2, 3, 64, 64), rand(2, 3, 64, 64, seed=1)
+    stages = judge.features(x)
+    assert len(stages) >= 3 and all(stage.ndim == 4 and len(stage) == 2 for stage in stages)
+    assert [stage.shape[-1] for stage in stages] == sorted((stage.shape[-1] for stage in stages), reverse=True)
+    assert metrics.perceptual_distance(judge, x, x).eq(0).all()
+    assert (metrics.perceptual_distance(judge, x, other) > 0).all()
+    with torch.no_grad():
+        torch.testing.assert_close(stages[-1].mean(dim=(2, 3)), judge.image_encoder(2 * x - 1).pooler_output.flatten(1))
+
+
+def test_the_judge_is_of_another_kind_than_the_prior(judge, prior):
+    """Convolutional against transformer: no number is graded by the network that was optimised against it."""
+    kinds = {type(module) for module in judge.image_encoder.modules()}
+    assert torch.nn.Conv2d in kinds and type(prior.clip.vision_model) not in kinds
+    theirs = {p.shape for p in prior.clip.text_model.parameters() if p.ndim == 2}
+    ours = {p.shape for p in judge.text_encoder.text_model.parameters() if p.ndim == 2}
+    assert not all(shape in theirs for shape in ours)
+
+
+def test_a_folder_by_its_name(judge):
+    other = load_judge(str(FOLDER))
+    a, b = judge.image_encoder.state_dict(), other.image_encoder.state_dict()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_no_judge_there(tmp_path):
+    for folder in (tmp_path / "none", str(tmp_path / "none")):
+        with pytest.raises(FileNotFoundError, match="^folder: no judge at .*none"):
+            load_judge(folder)
+
+
+def test_what_ships_is_small_and_no_pickle():
+    files = [path for path in FOLDER.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".md", ".png"}
+    assert max(path.stat().st_size for path in files) < 16e6

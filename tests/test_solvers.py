@@ -1,0 +1,62 @@
+"""treg_edu.solvers: the table of solvers, and `solve`, which runs one to its end."""
+
+import inspect
+
+import pytest
+import torch
+
+import treg_edu as te
+
+OPERATOR = te.operators.SuperResolution(16)
+
+
+@pytest.fixture
+def y():
+    return OPERATOR.measure(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), 0.005, torch.Generator().manual_seed(1))
+
+
+def test_treg_is_there():
+    assert te.SOLVERS["treg"] is te.treg
+
+
+@pytest.mark.parametrize("name", te.SOLVERS)
+def test_all_have_tregs_signature(name):
+    """The same four arguments, the rest by keyword, each with a default."""
+    parameters = inspect.signature(te.SOLVERS[name]).parameters
+    assert list(parameters)[:4] == ["prior", "operator", "y", "prompt"]
+    rest = list(parameters.values())[4:]
+    assert {"steps", "seed"} <= {p.name for p in rest}
+    assert all(p.kind == p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
+    assert te.SOLVERS[name].__doc__
+
+
+def test_solve_is_the_last_step(prior, y):
+    *_, last = te.treg(prior, OPERATOR, y, "fox", steps=2, seed=3, guidance_scale=2.0)
+    by_function = te.solve(te.treg, prior, OPERATOR, y, "fox", progress=False, steps=2, seed=3, guidance_scale=2.0)
+    by_name = te.solve("treg", prior, OPERATOR, y, prompt="fox", progress=False, steps=2, seed=3, guidance_scale=2.0)
+    assert torch.equal(by_function, last.x_hat) and torch.equal(by_name, last.x_hat)
+    assert by_name.shape == (2, 3, 64, 64) and by_name.min() >= 0 and by_name.max() <= 1
+
+
+def test_solve_shows_its_progress_and_can_be_silent(prior, y, capsys):
+    te.solve(te.treg, prior, OPERATOR, y, "fox", steps=1)
+    shown = capsys.readouterr().err
+    assert "treg" in shown and "1/1" in shown
+    te.solve(te.treg, prior, OPERATOR, y, "fox", steps=1, progress=False)
+    captured = capsys.readouterr()
+    assert captured.err == "" and captured.out == ""
+
+
+def test_an_unknown_solver(prior, y):
+    with pytest.raises(ValueError, match="^solver: got 'treq', expected one of treg"):
+        te.solve("treq", prior, OPERATOR, y, "fox")
+
+
+def test_an_unknown_setting(prior, y):
+    with pytest.raises(TypeError, match="stepz"):
+        te.solve(te.treg, prior, OPERATOR, y, "fox", stepz=2, progress=False)
+
+
+def test_errors_come_through(prior, y):
+    with pytest.raises(ValueError, match="^steps: got 0"):
+        te.solve(te.treg, prior, OPERATOR, y, "fox", steps=0, progress=False)

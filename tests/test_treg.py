@@ -1,0 +1,335 @@
+"""treg_edu.treg against Algorithm 1 written out a second time, and as a citizen among operators, batches and errors."""
+
+import inspect
+import math
+
+import pytest
+import torch
+from deepinv_reference import deepinv
+
+import treg_edu as te
+from treg_edu.diffusion import Step
+from treg_edu.operators import FourierMagnitude, GammaCorrection, GaussianBlur, Inpainting, SuperResolution
+
+SR, BOX = SuperResolution(16), Inpainting.box(64, top=20, left=8, height=24, width=40)
+
+
+def rand(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def measure(operator, batch=1, side=64):
+    return operator.measure(rand(batch, 3, side, side), sigma=0.005, generator=torch.Generator().manual_seed(1))
+
+
+def run(*arguments, **settings):
+    return list(te.treg(*arguments, **settings))
+
+
+# Algorithm 1, from paper.md
+
+
+def algorithm_1(prior, matrix, y, prompt, null_prompt, T, omega, lam, every, until, negation, lr, iterations, cg, seed):
+    """One sample, nothing of treg_edu: diffusers' networks, a dense matrix, and the closed form of the negation."""
+    double = {"dtype": torch.float64}
+    scale = prior.vae.config.scaling_factor
+
+    def decode(z):
+        return prior.vae.decode(z / scale).sample * 0.5 + 0.5
+
+    def encode(x):
+        return prior.vae.encode(x * 2 - 1).latent_dist.mean * scale
+
+    def hidden_states(text):
+        ids = prior.tokenizer([text], padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return prior.text_encoder(ids)[0]
+
+    def epsilon(z, t, embedding):
+        v = prior.unet(z, t, embedding)[0]
+        if prior.scheduler.config.prediction_type == "epsilon":
+            return v
+        return math.sqrt(abar[t]) * v + math.sqrt(1 - abar[t]) * z
+
+    def pixel_step(x0):
+        """(AᵀA + λI) x = Aᵀy + λ x₀ for each channel, by textbook conjugate gradient from x₀."""
+        channels = []
+        for b, start in zip(y[0].flatten(1).double(), x0[0].flatten(1)):
+            x = start.clone()
+            r = matrix.T @ b + lam * start - (matrix.T @ (matrix @ x) + lam * x)
+            channels.append([x, r, r.clone()])
+        for _ in range(cg):  # one α and β for the image, as its channels are one system
+            Mp = [matrix.T @ (matrix @ p) + lam * p for _, _, p in channels]
+            rr = sum(r @ r for _, r, _ in channels)
+            alpha = rr / sum(p @ q for (_, _, p), q in zip(channels, Mp))
+            channels = [[x + alpha * p, r - alpha * q, p] for (x, r, p), q in zip(channels, Mp)]
+            beta = sum(r @ r for _, r, _ in channels) / rr
+            channels = [[x, r, r + beta * p] for x, r, p in channels]
+        return torch.stack([x for x, _, _ in channels]).reshape(x0.shape)
+
+    generator = torch.Generator().manual_seed(seed)
+    abar = [float(a) for a in prior.scheduler.alphas_cumprod]
+    ts = [round(1000 - i * 1000 / T) - 1 for i in range(T)]  # "trailing"
+    c, null = hidden_states(prompt), hidden_states(null_prompt)
+    height, width = (math.isqrt(matrix.shape[1]) // 4,) * 2
+    z = torch.randn(4, height, width, generator=generator)[None].to(**double)
+    for i, t in enumerate(ts):
+        a, a_prev = abar[t], abar[ts[i + 1]] if i + 1 < T else 1.0
+        e_null, e_text = epsilon(z, t, null), epsilon(z, t, c)
+        eps = (1 - omega) * e_null + omega * e_text
+        z0 = (z - math.sqrt(1 - a) * eps) / math.sqrt(a)
+        if i % every == 0 and i < until * T:
+            x = pixel_step(decode(z0))
+            f = prior.clip.get_image_features(pixel_values=(x - 0.5) / 0.5)
+            f = f if isinstance(f, torch.Tensor) else f.pooler_output
+            if negation == "projected":
+                f = f @ prior.clip.text_projection.weight
+            if negation:
+                null = null - iterations * lr * f.sign()[:, None]
+            z0 = a_prev * encode(x) + (1 - a_prev) * z0
+            fresh = torch.randn(4, height, width, generator=generator)[None].to(**double)
+            mixed = math.sqrt(1 - a_prev) * eps + math.sqrt(a_prev) * fresh
+            z = math.sqrt(a_prev) * z0 + math.sqrt(1 - a_prev) * mixed
+        else:
+            z = math.sqrt(a_prev) * z0 + math.sqrt(1 - a_prev) * eps
+    return decode(z0).clamp(0, 1), null
+
+
+def dense(operator, side):
+    pixels = torch.eye(side * side, dtype=torch.float64).view(-1, 1, side, side)
+    return operator.A(pixels).flatten(1).T.contiguous()
+
+
+@pytest.fixture(scope="module")
+def matrices():
+    return {SR: dense(SR, 64), BOX: dense(BOX, 64)}
+
+
+@pytest.mark.parametrize(
+    "operator, settings",
+    [
+        (SR, {"steps": 5, "guidance_scale": 5.0, "negation": "hidden"}),
+        (BOX, {"steps": 4, "guidance_scale": 3.0, "negation": "projected", "every": 2, "until": 1.0, "negation_iterations": 30}),
+        (SR, {"steps": 3, "guidance_scale": 4.0, "negation": None, "every": 1, "lam": 0.02, "iterations": 2}),
+    ],
+)
+def test_algorithm_1(prior64, matrices, operator, settings):
+    y = measure(operator, batch=2)
+    prompts, seeds, nulls = ["ice cream", "fox"], [7, 3], ["out of focus, depth of field", "dark"]
+    last = run(prior64, operator, y, prompts, null_prompt=nulls, seed=seeds, **settings)[-1]
+    chosen = {"every": 3, "until": 0.85, "lam": 1e-4, "iterations": 5, "negation_iterations": 10, **settings}
+    for i in range(2):
+        with torch.no_grad():
+            x_hat, null = algorithm_1(
+                prior64, matrices[operator], y[i : i + 1], prompts[i], nulls[i], chosen["steps"], chosen["guidance_scale"], chosen["lam"],
+                chosen["every"], chosen["until"], chosen["negation"], 1e-3, chosen["negation_iterations"], chosen["iterations"], seeds[i],
+            )  # fmt: skip
+        torch.testing.assert_close(last.x_hat[i : i + 1], x_hat, rtol=0, atol=1e-5)
+        torch.testing.assert_close(last.null_embedding[i : i + 1], null, rtol=0, atol=1e-5)
+
+
+def test_the_defaults_are_the_papers():
+    defaults = {name: p.default for name, p in inspect.signature(te.treg).parameters.items() if p.default is not p.empty}
+    assert defaults == {
+        "null_prompt": "out of focus, depth of field",
+        "steps": 200,
+        "guidance_scale": 5.0,
+        "lam": 1e-4,
+        "iterations": 5,
+        "every": 3,
+        "until": 0.85,
+        "negation": "hidden",
+        "negation_learning_rate": 1e-3,
+        "negation_iterations": 10,
+        "seed": 0,
+    }
+
+
+# Steps
+
+
+def test_every_step_carries_what_the_contract_names(prior):
+    y = measure(SR, batch=2)
+    walk = run(prior, SR, y, "fox", steps=5, seed=11)
+    assert all(isinstance(step, Step) for step in walk)
+    assert [(step.index, step.t) for step in walk] == [(0, 999), (1, 799), (2, 599), (3, 399), (4, 199)]
+    torch.testing.assert_close(walk[0].z_t, te.diffusion.randn(te.diffusion.generators(11, 2), (4, 16, 16)))
+    for step, following in zip(walk, walk[1:]):
+        assert torch.equal(step.z_next, following.z_t)
+    for step in walk:
+        assert step.z_t.shape == step.z0.shape == step.z_next.shape == (2, 4, 16, 16)
+        assert step.null_embedding.shape == prior.embed_text(["", ""]).shape
+        assert (step.x_hat is None) == (step.residual is None) == (step.index in (1, 2))  # Γ = {0, 3}, and the last
+        if step.x_hat is not None:
+            assert step.x_hat.shape == (2, 3, 64, 64) and 0 <= step.x_hat.min() and step.x_hat.max() <= 1
+            torch.testing.assert_close(step.residual, (y - SR.A(step.x_hat)).square().mean(dim=(1, 2, 3)))
+    assert torch.equal(walk[-1].z_next, walk[-1].z0)  # ᾱ = 1 at the end
+    torch.testing.assert_close(walk[-1].x_hat, prior.decode(walk[-1].z0).clamp(0, 1))
+
+
+def test_a_consistency_step_explains_the_measurement(prior):
+    y = measure(BOX)
+    step = next(te.treg(prior, BOX, y, "fox", steps=4))
+    assert step.residual.item() < 1e-4
+    torch.testing.assert_close(BOX.A(step.x_hat), y.clamp(0, 1), rtol=0, atol=1e-2)
+
+
+def test_the_null_text_moves_on_consistency_steps_alone(prior):
+    y, start = measure(SR), prior.embed_text(["out of focus, depth of field"])
+    walk = run(prior, SR, y, "fox", steps=5)
+    torch.testing.assert_close((walk[0].null_embedding - start).abs().median(), torch.tensor(0.01), rtol=1e-2, atol=0)
+    assert torch.equal(walk[0].null_embedding, walk[1].null_embedding) and torch.equal(walk[1].null_embedding, walk[2].null_embedding)
+    assert not torch.equal(walk[2].null_embedding, walk[3].null_embedding)
+    for step in run(prior, SR, y, "fox", steps=2, negation=None):
+        torch.testing.assert_close(step.null_embedding, start)
+
+
+def test_without_consistency_it_is_plain_sampling(prior):
+    ours = run(prior, SR, measure(SR), "fox", steps=2, until=0.0, guidance_scale=4.0, null_prompt="dark", seed=5)
+    plain = list(te.diffusion.sample(prior, "fox", steps=2, guidance_scale=4.0, null_prompt="dark", seed=5))
+    torch.testing.assert_close(ours[-1].x_hat, plain[-1].x_hat, rtol=0, atol=1e-5)
+
+
+def test_it_stops_where_the_reader_stops_and_steps_may_interleave(prior):
+    """Two walks with different numbers of steps share one prior and its scheduler."""
+    y = measure(SR)
+    alone = run(prior, SR, y, "fox", steps=3)[-1].x_hat
+    first, second = te.treg(prior, SR, y, "fox", steps=3), te.treg(prior, SR, y, "pizza", steps=50)
+    for a in first:
+        b = next(second)
+        assert torch.is_grad_enabled() and not a.z0.requires_grad
+    assert b.index == 2 and b.t == prior.timesteps(50)[2][0]
+    second.close()
+    with pytest.raises(StopIteration):
+        next(second)
+    torch.testing.assert_close(a.x_hat, alone, rtol=0, atol=0)
+    assert torch.is_grad_enabled()
+
+
+# Batches
+
+
+@pytest.mark.parametrize(
+    "operator, settings",
+    [
+        (SR, {"negation": "hidden"}),
+        (BOX, {"negation": "projected"}),
+        (GammaCorrection(2.2), {"negation": "hidden"}),
+        (FourierMagnitude(), {"negation": "hidden"}),
+    ],
+)
+def test_a_sample_does_not_depend_on_its_batch(prior, operator, settings):
+    y, i = measure(operator, batch=5), 3
+    prompts, seeds = ["fox", "slice of pizza", "cloud", "a red apple", "boat"], [5, 3, 8, 3, 1]
+    settings = {"steps": 2, "every": 1, "until": 1.0, **settings}
+    together = run(prior, operator, y, prompts, seed=seeds, **settings)[-1]
+    alone = run(prior, operator, y[i : i + 1], prompts[i], seed=seeds[i], **settings)[-1]
+    torch.testing.assert_close(together.x_hat[i : i + 1], alone.x_hat, rtol=0, atol=1e-4)
+    torch.testing.assert_close(together.null_embedding[i : i + 1], alone.null_embedding, rtol=0, atol=1e-4)
+    torch.testing.assert_close(together.residual[i : i + 1], alone.residual, rtol=1e-2, atol=1e-5)
+
+
+def test_one_seed_and_one_prompt_serve_a_batch(prior):
+    y = measure(SR, batch=2)
+    short = run(prior, SR, y, "fox", steps=2, seed=4)[-1].x_hat
+    long = run(prior, SR, y, ["fox", "fox"], null_prompt=["out of focus, depth of field"] * 2, steps=2, seed=[4, 5])[-1].x_hat
+    assert torch.equal(short, long)
+
+
+# Operators
+
+
+@pytest.mark.parametrize("operator", [SuperResolution(8), GaussianBlur(), GammaCorrection(0.5), FourierMagnitude()])
+def test_other_sizes(prior, operator):
+    y = measure(operator, side=96)
+    step = run(prior, operator, y, "fox", steps=1)[-1]
+    assert step.x_hat.shape == (1, 3, 96, 96) and step.z0.shape == (1, 4, 24, 24)
+
+
+def test_images_need_not_be_square(prior):
+    operator = Inpainting(torch.ones(64, 96))
+    assert run(prior, operator, rand(1, 3, 64, 96), "fox", steps=1)[-1].x_hat.shape == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize(
+    "physics",
+    [
+        deepinv.physics.Downsampling(img_size=(3, 64, 64), filter="bicubic", factor=4),
+        deepinv.physics.Inpainting(img_size=(3, 64, 64), mask=0.5, rng=torch.Generator().manual_seed(0)),
+        deepinv.physics.BlurFFT((3, 64, 64), filter=deepinv.physics.blur.gaussian_blur(sigma=2.0)),
+        deepinv.physics.CompressedSensing(m=200, img_size=(3, 64, 64), rng=torch.Generator().manual_seed(0)),
+    ],
+    ids=lambda physics: type(physics).__name__,
+)
+def test_deepinvs_linear_physics_drop_in(prior, physics):
+    y = physics.A(rand(2, 3, 64, 64))
+    first, second = run(prior, physics, y, "fox", steps=2, every=1)
+    assert first.x_hat.shape == (2, 3, 64, 64)
+    before = physics.A(prior.decode(first.z_t)) - y
+    torch.testing.assert_close(first.residual, (physics.A(first.x_hat) - y).square().flatten(1).mean(1))
+    assert (first.residual < 0.5 * before.square().flatten(1).mean(1)).all()
+
+
+def test_deepinvs_inpainting_gives_what_ours_gives(prior):
+    physics = deepinv.physics.Inpainting(img_size=(3, 64, 64), mask=BOX.mask.float().expand(1, 3, 64, 64))
+    y = measure(BOX)
+    theirs, ours = (run(prior, operator, y, "fox", steps=2)[-1].x_hat for operator in (physics, BOX))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("operator", [SR, BOX, GammaCorrection(2.2)], ids=lambda operator: type(operator).__name__)
+def test_ours_drop_into_deepinvs_data_fidelity(operator):
+    y, x, fidelity = measure(operator), rand(1, 3, 64, 64, seed=5), deepinv.optim.L2()
+    leaf = x.clone().requires_grad_()
+    value = fidelity(leaf, y, operator)
+    torch.testing.assert_close(value, 0.5 * (operator.A(x) - y).square().sum()[None])
+    torch.testing.assert_close(fidelity.grad(x, y, operator), torch.autograd.grad(value.sum(), leaf)[0], rtol=1e-4, atol=1e-5)
+    if te.consistency.is_linear(operator):
+        pixel = te.consistency.pixel_step(operator, y, x, lam=0.1, iterations=200)
+        torch.testing.assert_close(fidelity.prox(x, y, operator, gamma=10.0), pixel, rtol=0, atol=1e-4)
+
+
+def test_the_dtype_of_y_is_no_matter(prior):
+    y = measure(BOX)
+    for operator, y in ((BOX, y), (GammaCorrection(2.2), y.clamp(0, 1))):
+        single, double = (run(prior, operator, each, "fox", steps=1)[-1].x_hat for each in (y, y.double()))
+        assert double.dtype == torch.float32
+        torch.testing.assert_close(double, single, rtol=0, atol=1e-4)
+
+
+# Errors
+
+
+Y = rand(2, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "y, settings, error, message",
+    [
+        (Y.where(Y > Y.min(), torch.nan), {}, ValueError, "^y: 1 of 96 values are NaN or infinite"),
+        (Y / 0, {}, ValueError, "^y: 96 of 96 values are NaN or infinite"),
+        (Y[:0], {}, ValueError, r"^y: got shape \(0, 3, 4, 4\)"),
+        (Y[0, 0, 0], {}, ValueError, r"^y: got shape \(4,\)"),
+        ((255 * Y).byte(), {}, TypeError, "^y: got torch.uint8, expected a floating-point tensor"),
+        (Y.to(torch.complex64), {}, TypeError, "^y: got torch.complex64, expected a floating-point tensor"),
+        (Y.numpy(), {}, TypeError, "^y: got .*, expected a floating-point tensor"),
+        (Y[0], {}, ValueError, r"y must have the shape \(B, C, H, W\), .*got \(3, 4, 4\)"),
+        (Y, {"prompt": ["fox"]}, ValueError, r"^prompt: got \['fox'\] for a batch of 2; expected one string or a list of 2 strings"),
+        (Y, {"null_prompt": ["a"] * 3}, ValueError, "^null_prompt: got .* for a batch of 2"),
+        (Y, {"seed": [1, 2, 3]}, ValueError, "^seed: got 3 seeds for a batch of 2"),
+        (Y, {"seed": 0.5}, TypeError, "^seed: got 0.5, expected one int"),
+        (Y, {"negation": "both"}, ValueError, "^negation: got 'both', expected 'hidden', 'projected' or None"),
+        (Y, {"steps": 0}, ValueError, "^steps: got 0, expected an integer from 1 to 1000"),
+        (Y, {"steps": 1001}, ValueError, "^steps: got 1001, expected"),
+        (Y, {"steps": 50.0}, ValueError, "^steps: got 50.0, expected"),
+        (rand(1, 3, 4, 5), {"operator": SuperResolution(8)}, ValueError, "^size: got 32×40, expected multiples of 16"),
+    ],
+)
+def test_errors_name_the_argument(prior, y, settings, error, message):
+    settings = {"operator": SR, "prompt": "fox", "steps": 2, **settings}
+    with pytest.raises(error, match=message):
+        next(te.treg(prior, settings.pop("operator"), y, settings.pop("prompt"), **settings))
+
+
+def test_a_prompt_too_long_is_solved_with_a_warning(prior):
+    with pytest.warns(UserWarning, match="^prompt: .*cut from"):
+        run(prior, SR, measure(SR), "fox " * 60, steps=1)

@@ -1,0 +1,202 @@
+"""How fast, as ratios: two things timed in turn, A B A B …, in one process, so that a busy machine slows both alike.
+
+What is an option of TReg is compared with plain sampling, what is an operator of ours with deepinv's.
+"""
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from . import diffusion
+from .latent_diffusion import load_prior
+from .operators import GaussianBlur, Inpainting, LinearOperator, SuperResolution
+from .solvers import solve
+from .treg import treg
+
+STEPS, BATCH = 20, 4
+IMAGES = (16, 3, 64, 64)
+GAMMA = 10.0  # of prox_l2
+REFERENCE = Path(__file__).resolve().parents[1] / "tests" / "deepinv_reference.py"
+
+
+class Row(NamedTuple):
+    """One line of the table.  value: a ratio, or seconds where `unit` says so.  target: the most it may be, or None."""
+
+    what: str
+    value: float
+    target: float | None = None
+    unit: str = ""
+
+    @property
+    def ok(self):
+        return None if self.target is None else self.value <= self.target
+
+
+def seconds(function):
+    """Wall time of one call; what it left running on a GPU is waited for."""
+    started = time.perf_counter()
+    function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def ratio(a, b, repetitions=5, calls=1):
+    """median seconds of a / median seconds of b: each called once to warm up, then timed in turn, `calls` calls a timing."""
+    a(), b()
+    times = [(seconds(lambda: _repeat(a, calls)), seconds(lambda: _repeat(b, calls))) for _ in range(repetitions)]
+    of_a, of_b = zip(*times)
+    return statistics.median(of_a) / statistics.median(of_b)
+
+
+def _repeat(function, calls):
+    for _ in range(calls):
+        function()
+
+
+# Sampling and solving
+
+
+def sampling(prior, batch, steps, **settings):
+    """A function that draws `batch` pictures by plain guided DDIM, and throws them away."""
+
+    def run():
+        for _ in diffusion.sample(prior, ["fox"] * batch, steps=steps, **settings):
+            pass
+
+    return run
+
+
+def sampling_rows(prior, repetitions):
+    """What TReg costs over plain sampling; what a batch saves; how long sixteen pictures take."""
+    guidance = prior.recommended.get("guidance_scale", 7.5)
+    operator = SuperResolution(16)
+    y = operator.measure(torch.rand(BATCH, 3, 64, 64), sigma=0.005)
+    settings = {**prior.recommended, "steps": STEPS}
+
+    def reconstruct():
+        solve(treg, prior, operator, y, "fox", progress=False, **settings)
+
+    plain = sampling(prior, BATCH, STEPS, guidance_scale=guidance)
+    many, one = sampling(prior, 16, STEPS // 4, guidance_scale=guidance), sampling(prior, 1, STEPS // 4, guidance_scale=guidance)
+    return [
+        Row(f"TReg / DDIM, {STEPS} steps, batch {BATCH}", ratio(reconstruct, plain, repetitions), 1.25),
+        Row("one image in a batch of 16 / one image alone", ratio(many, one, repetitions) / 16, 0.6),
+        Row("16 images, 50 guided steps", seconds(sampling(prior, 16, 50, guidance_scale=guidance)), unit=" s"),
+    ]
+
+
+# Operators
+
+
+def load_deepinv():
+    """deepinv, imported as the tests do, without torchvision; None where it or the tests' module is not there."""
+    if not REFERENCE.is_file():
+        return None
+    spec = importlib.util.spec_from_file_location("deepinv_reference", REFERENCE)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError:
+        return None
+    return module.deepinv
+
+
+def operator_pairs(deepinv):
+    """[(name, ours, deepinv's), …] for images of the shape IMAGES, with one and the same mask, kernel size and factor."""
+    physics, side = deepinv.physics, IMAGES[-1]
+    box = Inpainting.box(side, 16, 16, 32, 32)
+    gaussian = physics.functional.gaussian_blur
+    paper, mild = (gaussian(psf_size=(size, size), sigma=(sigma, sigma)) for sigma, size in [(5.0, 61), (1.5, 9)])
+    return [
+        *[
+            (f"SuperResolution({f}) / Downsampling", SuperResolution(f), physics.Downsampling(IMAGES[1:], filter="bicubic", factor=f))
+            for f in (4, 16)
+        ],
+        ("GaussianBlur(1.5, 9) / Blur", GaussianBlur(1.5, 9), physics.Blur(mild, padding="reflect")),
+        ("GaussianBlur(1.5, 9) / BlurFFT", GaussianBlur(1.5, 9), physics.BlurFFT(IMAGES[1:], filter=mild)),
+        ("GaussianBlur(5, 61) / BlurFFT", GaussianBlur(5.0, 61), physics.BlurFFT(IMAGES[1:], filter=paper)),
+        ("Inpainting / Inpainting", box, physics.Inpainting(IMAGES[1:], mask=box.mask[0].float())),
+    ]
+
+
+@torch.no_grad()
+def operator_rows(deepinv, repetitions):
+    """A, A_adjoint and prox_l2 of each of our operators against deepinv's of the same kind."""
+    x, z = torch.rand(IMAGES), torch.rand(IMAGES)
+    rows = []
+    for name, ours, theirs in operator_pairs(deepinv):
+        y, y_theirs = ours.A(x), theirs.A(x)
+        calls = {
+            "A": (lambda: ours.A(x), lambda: theirs.A(x)),
+            "A_adjoint": (lambda: ours.A_adjoint(y), lambda: theirs.A_adjoint(y_theirs)),
+            "prox_l2": (lambda: ours.prox_l2(z, y, GAMMA), lambda: theirs.prox_l2(z, y_theirs, GAMMA)),
+        }
+        rows += [Row(f"{name}: {what}", ratio(a, b, repetitions, calls=5), 1.0) for what, (a, b) in calls.items()]
+    return rows
+
+
+@torch.no_grad()
+def closed_form_rows(repetitions):
+    """prox_l2 by the singular value decomposition against prox_l2 by conjugate gradient, which stops at a residual of 1e-6.
+
+    The accuracy of both, the largest difference to the closed form in float64, is printed with the ratio.
+    """
+    x, z = torch.rand(IMAGES), torch.rand(IMAGES)
+    rows = []
+    for name, operator in {"SuperResolution(4)": SuperResolution(4), "GaussianBlur(5, 61)": GaussianBlur(5.0, 61)}.items():
+        y = operator.A(x)
+        exact = operator.prox_l2(z.double(), y.double(), GAMMA)
+        ways = [lambda: operator.prox_l2(z, y, GAMMA), lambda: LinearOperator.prox_l2(operator, z, y, GAMMA)]
+        errors = " / ".join(f"{(way() - exact).abs().max().item():.0e}" for way in ways)
+        rows.append(Row(f"{name}.prox_l2: SVD / conjugate gradient (errors {errors})", ratio(*ways, repetitions, calls=5), 1.0))
+    return rows
+
+
+# Import
+
+
+def import_rows(repetitions):
+    """A fresh process that imports treg_edu against one that imports torch."""
+
+    def importing(module):
+        return lambda: subprocess.run([sys.executable, "-c", f"import {module}"], cwd=REFERENCE.parents[1], check=True)
+
+    return [Row("import treg_edu / import torch", ratio(importing("treg_edu"), importing("torch"), repetitions), 1.5)]
+
+
+# The table
+
+
+def run(repetitions=5):
+    """Measure everything, print one table, and return its rows."""
+    from rich.console import Console
+
+    console = Console()
+    deepinv = load_deepinv()
+    rows = import_rows(repetitions) + closed_form_rows(repetitions)
+    if deepinv is None:
+        console.print(f"not compared with deepinv: it is not installed, or {REFERENCE.name} is not there (both are in a checkout after make install)")
+    else:
+        rows += operator_rows(deepinv, repetitions)
+    rows += sampling_rows(load_prior(), repetitions)
+    console.print(table(rows))
+    console.print(f"{torch.get_num_threads()} threads; medians of {repetitions} timings in turn; operators on images of shape {IMAGES}")
+    return rows
+
+
+def table(rows):
+    """The rows as a rich table: what, ratio, target, ok."""
+    from rich.table import Table
+
+    view = Table("what", "ratio", "target", "ok")
+    for row in rows:
+        target = "" if row.target is None else f"≤ {row.target:g}"
+        view.add_row(row.what, f"{row.value:.2f}{row.unit}", target, {True: "yes", False: "no", None: ""}[row.ok])
+    return view
