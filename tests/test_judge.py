@@ -19,12 +19,13 @@ def rand(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_images_are_embedded_in_plus_minus_1(judge):
+def test_images_are_embedded_in_plus_minus_1_and_alike_when_mirrored(judge):
     x = rand(3, 3, 64, 64)
     with torch.no_grad():
-        expected = judge.image_encoder(2 * x - 1).pooler_output[:, :, 0, 0]
+        expected = sum(judge.image_encoder(2 * each - 1).pooler_output[:, :, 0, 0] for each in (x, x.flip(3))) / 2
     features = judge.embed_images(x)
-    torch.testing.assert_close(features, expected)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(judge.embed_images(x.flip(3)), features, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(features[1:2], judge.embed_images(x[1:2]), rtol=1e-4, atol=1e-4)
     assert not features.requires_grad and not judge.image_encoder.training
 

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from deepinv_reference import deepinv
+from torch.nn import functional as F
 
 import treg_edu as te
 from treg_edu.diffusion import Step
@@ -29,9 +30,8 @@ def run(*arguments, **settings):
 # Algorithm 1, from paper.md
 
 
-def algorithm_1(prior, matrix, y, prompt, null_prompt, T, omega, lam, every, until, negation, lr, iterations, cg, seed):
-    """One sample, nothing of treg_edu: diffusers' networks, a dense matrix, and the closed form of the negation."""
-    double = {"dtype": torch.float64}
+def algorithm_1(prior, A, At, y, prompt, null_prompt, T, omega, lam, every, until, negation, lr, iterations, cg, seed):
+    """One sample, nothing of treg_edu: diffusers' networks, A and Aᵀ of one channel, and the closed form of the negation."""
     scale = prior.vae.config.scaling_factor
 
     def decode(z):
@@ -53,25 +53,24 @@ def algorithm_1(prior, matrix, y, prompt, null_prompt, T, omega, lam, every, unt
     def pixel_step(x0):
         """(AᵀA + λI) x = Aᵀy + λ x₀ for each channel, by textbook conjugate gradient from x₀."""
         channels = []
-        for b, start in zip(y[0].flatten(1).double(), x0[0].flatten(1)):
+        for b, start in zip(y[0].double(), x0[0]):
             x = start.clone()
-            r = matrix.T @ b + lam * start - (matrix.T @ (matrix @ x) + lam * x)
+            r = At(b) + lam * start - (At(A(x)) + lam * x)
             channels.append([x, r, r.clone()])
         for _ in range(cg):  # one α and β for the image, as its channels are one system
-            Mp = [matrix.T @ (matrix @ p) + lam * p for _, _, p in channels]
-            rr = sum(r @ r for _, r, _ in channels)
-            alpha = rr / sum(p @ q for (_, _, p), q in zip(channels, Mp))
+            Mp = [At(A(p)) + lam * p for _, _, p in channels]
+            rr = sum(r.square().sum() for _, r, _ in channels)
+            alpha = rr / sum((p * q).sum() for (_, _, p), q in zip(channels, Mp))
             channels = [[x + alpha * p, r - alpha * q, p] for (x, r, p), q in zip(channels, Mp)]
-            beta = sum(r @ r for _, r, _ in channels) / rr
+            beta = sum(r.square().sum() for _, r, _ in channels) / rr
             channels = [[x, r, r + beta * p] for x, r, p in channels]
-        return torch.stack([x for x, _, _ in channels]).reshape(x0.shape)
+        return torch.stack([x for x, _, _ in channels])[None]
 
     generator = torch.Generator().manual_seed(seed)
     abar = [float(a) for a in prior.scheduler.alphas_cumprod]
     ts = [round(1000 - i * 1000 / T) - 1 for i in range(T)]  # "trailing"
     c, null = hidden_states(prompt), hidden_states(null_prompt)
-    height, width = (math.isqrt(matrix.shape[1]) // 4,) * 2
-    z = torch.randn(4, height, width, generator=generator)[None].to(**double)
+    z = torch.randn(4, 16, 16, generator=generator)[None].double()
     for i, t in enumerate(ts):
         a, a_prev = abar[t], abar[ts[i + 1]] if i + 1 < T else 1.0
         e_null, e_text = epsilon(z, t, null), epsilon(z, t, c)
@@ -84,9 +83,10 @@ def algorithm_1(prior, matrix, y, prompt, null_prompt, T, omega, lam, every, unt
             if negation == "projected":
                 f = f @ prior.clip.text_projection.weight
             if negation:
-                null = null - iterations * lr * f.sign()[:, None]
+                g = f[:, None] / f.norm() / null.shape[1]
+                null = null - iterations * lr * g / (g.abs() + 1e-8)  # g never changes; 1e-8 is Adam's ε
             z0 = a_prev * encode(x) + (1 - a_prev) * z0
-            fresh = torch.randn(4, height, width, generator=generator)[None].to(**double)
+            fresh = torch.randn(4, 16, 16, generator=generator)[None].double()
             mixed = math.sqrt(1 - a_prev) * eps + math.sqrt(a_prev) * fresh
             z = math.sqrt(a_prev) * z0 + math.sqrt(1 - a_prev) * mixed
         else:
@@ -94,33 +94,35 @@ def algorithm_1(prior, matrix, y, prompt, null_prompt, T, omega, lam, every, unt
     return decode(z0).clamp(0, 1), null
 
 
-def dense(operator, side):
-    pixels = torch.eye(side * side, dtype=torch.float64).view(-1, 1, side, side)
-    return operator.A(pixels).flatten(1).T.contiguous()
-
-
-@pytest.fixture(scope="module")
-def matrices():
-    return {SR: dense(SR, 64), BOX: dense(BOX, 64)}
+# What acts on a 64×64 channel, written out: a row of bicubic weights for each measured row, and a mask.
+ROWS = F.interpolate(torch.eye(64, dtype=torch.float64)[None, None], (4, 64), mode="bicubic", antialias=True, align_corners=False)[0, 0]
+MASK = torch.ones(64, 64, dtype=torch.float64)
+MASK[20:44, 8:48] = 0
+CHANNEL = {
+    SR: (lambda x: ROWS @ x @ ROWS.T, lambda y: ROWS.T @ y @ ROWS),
+    BOX: (lambda x: MASK * x, lambda y: MASK * y),
+}
 
 
 @pytest.mark.parametrize(
     "operator, settings",
     [
-        (SR, {"steps": 5, "guidance_scale": 5.0, "negation": "hidden"}),
-        (BOX, {"steps": 4, "guidance_scale": 3.0, "negation": "projected", "every": 2, "until": 1.0, "negation_iterations": 30}),
-        (SR, {"steps": 3, "guidance_scale": 4.0, "negation": None, "every": 1, "lam": 0.02, "iterations": 2}),
+        (SR, {"batch": 2, "steps": 3, "guidance_scale": 5.0, "negation": "hidden", "every": 2}),
+        (BOX, {"steps": 3, "guidance_scale": 3.0, "negation": "projected", "every": 2, "until": 1.0, "negation_iterations": 30}),
+        (SR, {"steps": 2, "guidance_scale": 4.0, "negation": None, "every": 1, "lam": 0.02, "iterations": 2}),
     ],
 )
-def test_algorithm_1(prior64, matrices, operator, settings):
-    y = measure(operator, batch=2)
-    prompts, seeds, nulls = ["ice cream", "fox"], [7, 3], ["out of focus, depth of field", "dark"]
+def test_algorithm_1(prior64, operator, settings):
+    settings = dict(settings)
+    batch = settings.pop("batch", 1)
+    y = measure(operator, batch)
+    prompts, seeds, nulls = ["ice cream", "fox"][:batch], [7, 3][:batch], ["out of focus, depth of field", "dark"][:batch]
     last = run(prior64, operator, y, prompts, null_prompt=nulls, seed=seeds, **settings)[-1]
     chosen = {"every": 3, "until": 0.85, "lam": 1e-4, "iterations": 5, "negation_iterations": 10, **settings}
-    for i in range(2):
+    for i in range(batch):
         with torch.no_grad():
             x_hat, null = algorithm_1(
-                prior64, matrices[operator], y[i : i + 1], prompts[i], nulls[i], chosen["steps"], chosen["guidance_scale"], chosen["lam"],
+                prior64, *CHANNEL[operator], y[i : i + 1], prompts[i], nulls[i], chosen["steps"], chosen["guidance_scale"], chosen["lam"],
                 chosen["every"], chosen["until"], chosen["negation"], 1e-3, chosen["negation_iterations"], chosen["iterations"], seeds[i],
             )  # fmt: skip
         torch.testing.assert_close(last.x_hat[i : i + 1], x_hat, rtol=0, atol=1e-5)
@@ -255,7 +257,7 @@ def test_images_need_not_be_square(prior):
     [
         deepinv.physics.Downsampling(img_size=(3, 64, 64), filter="bicubic", factor=4),
         deepinv.physics.Inpainting(img_size=(3, 64, 64), mask=0.5, rng=torch.Generator().manual_seed(0)),
-        deepinv.physics.BlurFFT((3, 64, 64), filter=deepinv.physics.blur.gaussian_blur(sigma=2.0)),
+        deepinv.physics.BlurFFT((3, 64, 64), filter=deepinv.physics.functional.blur.gaussian_blur(sigma=2.0)),
         deepinv.physics.CompressedSensing(m=200, img_size=(3, 64, 64), rng=torch.Generator().manual_seed(0)),
     ],
     ids=lambda physics: type(physics).__name__,

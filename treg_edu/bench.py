@@ -1,6 +1,6 @@
 """How fast, as ratios: two things timed in turn, A B A B …, in one process, so that a busy machine slows both alike.
 
-What is an option of TReg is compared with plain sampling, what is an operator of ours with deepinv's.
+TReg is compared with plain sampling, an operator with deepinv's of the same kind, a closed form with conjugate gradient.
 """
 
 import importlib.util
@@ -182,7 +182,7 @@ def run(repetitions=5):
     deepinv = load_deepinv()
     rows = import_rows(repetitions) + closed_form_rows(repetitions)
     if deepinv is None:
-        console.print(f"not compared with deepinv: it is not installed, or {REFERENCE.name} is not there (both are in a checkout after make install)")
+        console.print(f"not compared with deepinv: it is not installed, or tests/{REFERENCE.name} is not there")
     else:
         rows += operator_rows(deepinv, repetitions)
     rows += sampling_rows(load_prior(), repetitions)

@@ -59,13 +59,15 @@ def one_line_errors(command):
 
 @contextmanager
 def one_line_warnings():
-    """Each UserWarning, once, as one line on stderr without the place in the code that gave it."""
+    """Each UserWarning, once, as one line on stderr without the place in the code that gave it, and clear of a progress bar."""
+    from tqdm import tqdm
+
     told = set()
 
     def show(message, category, *place, **more):
         if str(message) not in told:
             told.add(str(message))
-            typer.echo(f"warning: {message}", err=True)
+            tqdm.write(f"warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning)
@@ -227,10 +229,11 @@ def enlarge(x, size):
 
 
 def spectrum_picture(y):
-    """A Fourier magnitude as log(1 + y) over its maximum, the zero frequency in the middle.  y: (1, 3, h, w)."""
+    """A Fourier magnitude as log(1 + y / ȳ) over its maximum, the zero frequency in the middle.  y: (1, 3, h, w)."""
     import torch
 
-    bright = y.clamp(min=0).log1p()
+    y = y.clamp(min=0)
+    bright = (y / y.mean().clamp(min=1e-12)).log1p()
     return torch.fft.fftshift(bright / bright.max().clamp(min=1e-12), dim=(-2, -1))
 
 
@@ -370,7 +373,7 @@ def solve(
     prompt: Annotated[str, typer.Option(help="What the picture shows.")] = ...,
     out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.")] = ...,
     operator: Annotated[str, typer.Option(help=f"What is measured: {', '.join(OPTIONS_OF)}.")] = "sr",
-    measurement: Annotated[Optional[Path], typer.Option(help="A stored measurement, .safetensors with 'y' or .npy, instead of IMAGE.")] = None,
+    measurement: Annotated[Optional[Path], typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
     sigma: Annotated[float, typer.Option(help="Noise added to the measurement of IMAGE, in units of [0, 1] images.")] = 0.005,
     noise_seed: Annotated[int, typer.Option(help="Seed of that noise.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the image in pixels.")] = 64,
@@ -385,7 +388,7 @@ def solve(
     null_prompt: Annotated[Optional[str], typer.Option(help="What to move away from.")] = None,
     seeds: Annotated[int, typer.Option(help="How many reconstructions.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the first; the others count up from it.")] = 0,
-    steps: Annotated[Optional[int], typer.Option(help="Timesteps; this and the next four: the prior's recommendation if not given.")] = None,
+    steps: Annotated[Optional[int], typer.Option(help="Timesteps; as with the next four, the prior's choice if not given.")] = None,
     guidance_scale: Annotated[Optional[float], typer.Option(help="ω of classifier-free guidance.")] = None,
     lam: Annotated[Optional[float], typer.Option(help="λ of the pixel step.")] = None,
     iterations: Annotated[Optional[int], typer.Option(help="Iterations of the pixel step.")] = None,
@@ -469,12 +472,11 @@ def experiment_quick(
     images: Annotated[int, typer.Option(min=1, help="How many held-out pictures.")] = 32,
     seeds: Annotated[int, typer.Option(min=1, help="Reconstructions of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
-    steps: Annotated[Optional[int], typer.Option(min=1, help="Timesteps; the prior's recommendation if not given.")] = None,
 ):
     """The paper's main comparison, in minutes."""
     from treg_edu.experiments import quick
 
-    quick.run(images=images, seeds=seeds, out=out, **({} if steps is None else {"steps": steps}))
+    quick.run(images=images, seeds=seeds, out=out)
 
 
 @app.command()
@@ -552,13 +554,36 @@ def train_decoder(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 
     print_figures("decoder", recipes.train_decoder(corpus, out, minutes))
 
 
+@train_app.command("tower")
+@one_line_errors
+def train_tower(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20):
+    """The image tower of the prior's CLIP, further; its text tower stays.  After clip."""
+    from treg_edu.training import recipes
+
+    print_figures("tower", recipes.train_tower(corpus, out, minutes))
+
+
+@train_app.command("judge-tower")
+@one_line_errors
+def train_judge_tower(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20):
+    """The judge's image tower, further; its text tower stays.  After judge."""
+    from treg_edu.training import recipes
+
+    print_figures("judge-tower", recipes.train_judge_tower(corpus, out, minutes))
+
+
 @train_app.command("unet")
 @one_line_errors
-def train_unet(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 120):
+def train_unet(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 120,
+    start: Annotated[Optional[Path], typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
+):
     """The denoiser.  After vae and clip."""
     from treg_edu.training import recipes
 
-    print_figures("unet", recipes.train_unet(corpus, out, minutes))
+    print_figures("unet", recipes.train_unet(corpus, out, minutes, start))
 
 
 @train_app.command("export")
@@ -573,17 +598,32 @@ def train_export(
     print_figures("export", recipes.export(out, data))
 
 
+@train_app.command("unpack")
+@one_line_errors
+def train_unpack(
+    data: Annotated[Path, typer.Option(help="Folder with prior/ and judge/.")] = Path("data"),
+    out: Runs = RUNS,
+):
+    """Fill --out with what ships, so that a training can go on from it."""
+    from treg_edu.training import recipes
+
+    typer.echo(f"unpacked {', '.join(recipes.unpack(data, out))} into {out}")
+
+
 @train_app.command("evaluate")
 @one_line_errors
-def train_evaluate(images: Annotated[Optional[int], typer.Option(min=1, help="How many held-out pictures.")] = None):
-    """Grade the bundled prior on held-out pictures."""
+def train_evaluate(
+    prompts: Annotated[int, typer.Option(min=1, help="How many labels to draw a picture of.")] = 200,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
+):
+    """Measure the bundled prior on the held-out pictures."""
     from treg_edu.training import evaluate
 
-    evaluate.run(**({} if images is None else {"images": images}))
+    evaluate.run(prompts=prompts, out=out)
 
 
 def print_figures(title, figures):
-    """{name: number, list of numbers, or text} as a table of two columns; nothing where there are none, as in all but the first of many processes."""
+    """{name: number, list of numbers, or text} as a table; nothing for no figures, as in all processes of a training but the first."""
     from rich.console import Console
     from rich.table import Table
 

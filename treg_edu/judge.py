@@ -30,8 +30,9 @@ class Judge:
 
     @torch.no_grad()
     def embed_images(self, x):
-        """(B, 3, H, W) → (B, p), not normalised."""
-        return self.image_encoder(self._normalised(x)).pooler_output.flatten(1)
+        """The mean feature of an image and its mirror image, (B, 3, H, W) → (B, p), not normalised."""
+        x = self._normalised(x)
+        return self.image_encoder(torch.cat([x, x.flip(-1)])).pooler_output.flatten(1).unflatten(0, (2, -1)).mean(0)
 
     @torch.no_grad()
     def embed_labels(self, texts):

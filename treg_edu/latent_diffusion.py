@@ -63,7 +63,7 @@ class LatentDiffusion:
 
     def _tokens(self, texts, padding):
         limit = self.tokenizer.model_max_length
-        whole = self.tokenizer(texts).input_ids
+        whole = self.tokenizer(texts, verbose=False).input_ids
         for text, tokens in zip(texts, whole):
             if len(tokens) > limit:
                 lost = self.tokenizer.decode(tokens[limit - 1 : -1])

@@ -254,6 +254,7 @@ class Inpainting(LinearOperator):
         if not ((mask == 0) | (mask == 1)).all():
             raise ValueError(f"mask must hold only 0 (hidden) and 1 (measured), got values from {mask.min():g} to {mask.max():g}")
         self.mask = mask.expand(1, 1, -1, -1) if mask.ndim == 2 else mask
+        self._masks = {}
 
     @classmethod
     def box(cls, size, top, left, height, width):
@@ -298,7 +299,11 @@ class Inpainting(LinearOperator):
         b, c, h, w = self.mask.shape
         if b not in (1, x.shape[0]) or c not in (1, x.shape[1]) or (h, w) != x.shape[2:]:
             raise ValueError(f"mask of shape {tuple(self.mask.shape)} does not fit {name} of shape {tuple(x.shape)}")
-        return self.mask.to(x.device, x.dtype)
+        key = x.device, x.dtype
+        if key not in self._masks:
+            with torch.inference_mode(False):  # kept for later calls, which may be under autograd
+                self._masks[key] = self.mask.to(*key, copy=True)
+        return self._masks[key]
 
 
 class FourierMagnitude(Operator):

@@ -1,5 +1,7 @@
 """TReg: Regularization by Texts for Latent Diffusion Inverse Solvers (Kim, Park, Chung, Ye, ICLR 2025), Algorithm 1."""
 
+import math
+
 import torch
 
 from .consistency import image_shape, is_consistency_step, is_linear, latent_step, pixel_step, pixel_step_nonlinear, renoise
@@ -39,8 +41,7 @@ def treg(
     Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.
     """
     check_measurement(y)
-    if negation not in ("hidden", "projected", None):
-        raise ValueError(f"negation: got {negation!r}, expected 'hidden', 'projected' or None")
+    check_settings(guidance_scale, lam, iterations, negation)
     # Least squares needs float32 at least, whatever the precision of the networks.
     batch, y = len(y), y.to(prior.device, torch.promote_types(prior.dtype, torch.float32))
     noises = generators(seed, batch)
@@ -85,3 +86,15 @@ def check_measurement(y):
         raise ValueError(f"y: got shape {tuple(y.shape)}, expected (B, …), none of them 0")
     if not y.isfinite().all():
         raise ValueError(f"y: {int((~y.isfinite()).sum())} of {y.numel()} values are NaN or infinite, expected finite values")
+
+
+def check_settings(guidance_scale, lam, iterations, negation):
+    """The settings whose nonsense would only show in the picture."""
+    for holds, name, came, expected in (
+        (0 <= guidance_scale < math.inf, "guidance_scale", guidance_scale, "a finite number of at least 0"),
+        (0 < lam < math.inf, "lam", lam, "a finite number above 0"),
+        (iterations >= 1, "iterations", iterations, "at least 1"),
+        (negation in ("hidden", "projected", None), "negation", negation, "'hidden', 'projected' or None"),
+    ):
+        if not holds:
+            raise ValueError(f"{name}: got {came!r}, expected {expected}")

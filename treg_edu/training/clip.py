@@ -113,7 +113,7 @@ def judge_loss(image_tower, text_tower):
     )
 
 
-def train(loss, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, weight_decay=0.1, seed=0):
+def train(loss, tokenizer, corpus, out, *, minutes, hue, batch_size=64, peak=1e-3, weight_decay=0.1, seed=0):
     """Train the towers inside `loss`.  Returns the log of the loop."""
     x, frame = data.load(corpus, "train")
     labels = list(dict.fromkeys(frame["label"]))
@@ -125,16 +125,19 @@ def train(loss, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, we
     def batch(generator):
         concepts = torch.randperm(len(labels), generator=generator)[: 2 * batch_size].tolist()
         rows = [one(members[concept], generator) for concept in concepts]
-        images = augment(x[rows[:batch_size]], generator)
+        images = augment(x[rows[:batch_size]], generator, hue)
         return images, tokenise(tokenizer, [data.caption(frame.iloc[row], generator) for row in rows])
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
-def augment(x, generator):
-    """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen."""
+def augment(x, generator, hue):
+    """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen.
+
+    hue: the share of images with their colours turned; a transformer on 16 patches learns little from shape alone.
+    """
     x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15)
-    return data.degrade(data.recolour(data.turn_hue(x, generator), generator), generator)
+    return data.degrade(data.recolour(data.turn_hue(x, generator, hue, hue / 3), generator), generator)
 
 
 class LockedLoss(nn.Module):
@@ -154,7 +157,9 @@ class LockedLoss(nn.Module):
         return F.cross_entropy(self.log_scale.exp().clamp(max=100) * image @ text.T, concept, label_smoothing=0.05)
 
 
-def train_locked(loss, text_model, text_projection, tokenizer, corpus, out, *, minutes, batch_size=64, peak=1e-3, weight_decay=0.1, seed=1):
+def train_locked(
+    loss, text_model, text_projection, tokenizer, corpus, out, *, minutes, hue, batch_size=64, peak=1e-3, weight_decay=0.1, seed=1
+):
     """Go on with the image tower and the projections alone, so that the hidden states a U-Net is trained on stay as they are.
 
     ("Locked" tuning, Zhai et al. 2022, with the text locked.)  Returns the log of the loop.
@@ -169,7 +174,7 @@ def train_locked(loss, text_model, text_projection, tokenizer, corpus, out, *, m
 
     def batch(generator):
         rows = torch.randint(len(x), (batch_size,), generator=generator)
-        return augment(x[rows], generator), pooled[torch.randint(len(pooled), (), generator=generator)], concept[rows]
+        return augment(x[rows], generator, hue), pooled[torch.randint(len(pooled), (), generator=generator)], concept[rows]
 
     return loop.fit(LockedLoss(loss, text_projection), batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 

@@ -40,7 +40,7 @@ def recolour(x, generator, strength=0.12):
     return (x * (1 - tinted * 0.3 * torch.rand(count, 3, 1, 1, generator=generator))).clamp(0, 1)
 
 
-def turn_hue(x, generator, share=1 / 3, grey=1 / 8):
+def turn_hue(x, generator, share, grey):
     """Rotate the colours of some images about the grey axis by any angle, and drop those of some: shape must name them too."""
     count = len(x)
 

@@ -4,9 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
-
-from .clip import TOKENS
 
 
 def text_tower(clip):
@@ -63,5 +60,9 @@ def _replace(beside, folder):
     for keep in ("README.md", "samples.png"):
         if (folder / keep).is_file():
             shutil.copy2(folder / keep, beside / keep)
-    shutil.rmtree(folder, ignore_errors=True)
+    old = Path(f"{folder}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
     beside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -4,7 +4,8 @@
     runs/NAME/final                    what the next training, and `export`, read
     runs/tokenizer                     shared by all
 
-Order: `train_vae` and `train_clip`; `train_decoder`, `train_unet`, `train_judge`; `export`.
+Order: `train_vae`, `train_clip`, `train_judge`; `train_unet`; where wanted `train_decoder`, `train_tower`, `train_judge_tower`, which
+leave latents and text states as the U-Net knows them; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
@@ -19,7 +20,9 @@ import torch
 from . import clip, corpus as corpora, data, prior, unet, vae
 
 RECOMMENDED = {"steps": 50, "guidance_scale": 4.0}  # for a prior that has none yet
-CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
+CLIP_SEEDS, JUDGE_SEEDS = (0, 0, 3), (1234, 77, 99)  # of the first weights, of the batches, of the batches with the text locked
+CLIP_HUE, JUDGE_HUE = 0.08, 1 / 3
+LOCKED_LOG_SCALE = 3.0  # a softer start than where the first training ended
 
 
 def make_corpus(folder, path):
@@ -64,7 +67,7 @@ def train_clip(corpus, runs, minutes):
     torch.manual_seed(CLIP_SEEDS[0])
     model = clip.new_clip(tokenizer)
     loss = clip.clip_loss(model)
-    log = clip.train(loss, tokenizer, corpus, Path(runs) / "clip", minutes=minutes, seed=CLIP_SEEDS[1])
+    log = clip.train(loss, tokenizer, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
 
 
@@ -74,19 +77,58 @@ def train_judge(corpus, runs, minutes):
     torch.manual_seed(JUDGE_SEEDS[0])
     image_tower, text_tower = clip.new_judge(tokenizer)
     loss = clip.judge_loss(image_tower, text_tower)
-    log = clip.train(loss, tokenizer, corpus, Path(runs) / "judge", minutes=minutes, peak=2e-3, seed=JUDGE_SEEDS[1])
+    log = clip.train(loss, tokenizer, corpus, Path(runs) / "judge", minutes=minutes, hue=JUDGE_HUE, peak=2e-3, seed=JUDGE_SEEDS[1])
     parts = {"image_encoder": image_tower, "text_encoder": text_tower}
     return finish(runs, "judge", parts, log, lambda: zero_shot(loss, tokenizer, corpus))
 
 
-def train_unet(corpus, runs, minutes):
-    """The denoiser.  Returns its log, and its loss on the held-out images."""
+def train_tower(corpus, runs, minutes):
+    """The image tower of the prior's CLIP, further, the text tower locked.  Returns the same as `train_clip`."""
+    from transformers import CLIPModel
+
+    tokenizer = tokenizer_of(corpus, runs)
+    model = CLIPModel.from_pretrained(finished(runs, "clip"))
+    loss = clip.clip_loss(model)
+    locked = (loss, model.text_model.eval(), model.text_projection)
+    log = train_locked(locked, tokenizer, corpus, Path(runs) / "tower", minutes, CLIP_HUE, CLIP_SEEDS[2])
+    return finish(runs, "tower", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
+
+
+def train_judge_tower(corpus, runs, minutes):
+    """The judge's image tower, further, its text tower locked.  Returns the same as `train_clip`."""
+    tokenizer = tokenizer_of(corpus, runs)
+    image_tower, text_tower = load_judge_towers(finished(runs, "judge"))
+    loss = clip.judge_loss(image_tower, text_tower)
+    locked = (loss, text_tower.text_model.eval(), text_tower.text_projection)
+    log = train_locked(locked, tokenizer, corpus, Path(runs) / "judge-tower", minutes, JUDGE_HUE, JUDGE_SEEDS[2])
+    parts = {"image_encoder": image_tower, "text_encoder": text_tower}
+    return finish(runs, "judge-tower", parts, log, lambda: zero_shot(loss, tokenizer, corpus))
+
+
+def train_locked(locked, tokenizer, corpus, out, minutes, hue, seed):
+    """`clip.train_locked` from a softened scale.  locked: (loss, text model, text projection)."""
+    locked[0].log_scale.data.fill_(LOCKED_LOG_SCALE)
+    return clip.train_locked(*locked, tokenizer, corpus, out, minutes=minutes, hue=hue, seed=seed)
+
+
+def load_judge_towers(folder):
+    """(image tower, text tower) of a judge that a training saved."""
+    from transformers import CLIPTextModelWithProjection, ResNetModel
+
+    return (
+        ResNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32),
+        CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32),
+    )
+
+
+def train_unet(corpus, runs, minutes, start=None):
+    """The denoiser, from the U-Net in the folder `start` if given.  Returns its log, and its loss on the held-out images."""
     from transformers import CLIPModel
 
     tokenizer = tokenizer_of(corpus, runs)
     tower = prior.text_tower(CLIPModel.from_pretrained(finished(runs, "clip")))
     encoder = autoencoder(runs)
-    model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes)
+    model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes, start=start)
     return finish(runs, "unet", {"": model}, log, lambda: denoising_loss(model.cpu(), scheduler, encoder, tower, tokenizer, corpus))
 
 
@@ -94,7 +136,7 @@ def autoencoder(runs):
     """The autoencoder with its further trained decoder, if there is one; the encoder, and so the latents, are the same."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(finished(runs, "decoder" if (Path(runs) / "decoder" / "final").is_dir() else "vae"))
+    return AutoencoderKL.from_pretrained(latest(runs, "vae", "decoder"))
 
 
 def zero_shot(loss, tokenizer, corpus):
@@ -108,12 +150,12 @@ def zero_shot(loss, tokenizer, corpus):
 def denoising_loss(model, scheduler, encoder, tower, tokenizer, corpus, seed=0):
     """{"held-out loss"}: the training loss on each held-out image with its label, at noise levels spread evenly over the schedule."""
     x, frame = data.load(corpus, "heldout")
-    latents = unet.cache_latents(encoder, x, copies=1)[:, 0]
-    states, of_image = unet.cache_captions(tower, tokenizer, frame)
+    latents = unet.cache_latents(encoder, x, copies=1)["latents"][:, 0]
+    captions = unet.cache_captions(tower, tokenizer, frame)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(latents.shape, generator=generator)
     t = torch.linspace(0, scheduler.config.num_train_timesteps - 1, len(x)).long()[torch.randperm(len(x), generator=generator)]
-    loss, text = unet.Loss(model, scheduler.alphas_cumprod).eval(), states[of_image[:, 0]]
+    loss, text = unet.Loss(model, scheduler.alphas_cumprod).eval(), captions["states"][captions["of_image"][:, 0]]
     parts = zip(*(tensor.split(64) for tensor in (latents, noise, t, text)))
     return {"held-out loss": sum(len(part[0]) * loss(*part).item() for part in parts) / len(x)}
 
@@ -121,10 +163,10 @@ def denoising_loss(model, scheduler, encoder, tower, tokenizer, corpus, seed=0):
 def export(runs, folder):
     """`folder`/prior and `folder`/judge from the finished trainings.  The prior keeps the recommended settings that it has."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer, ResNetModel
+    from transformers import CLIPModel, CLIPTokenizer
 
     runs, folder = Path(runs), Path(folder)
-    denoiser, both_towers, judge = (finished(runs, name) for name in ("unet", "clip", "judge"))
+    denoiser, both_towers, judge = finished(runs, "unet"), latest(runs, "clip", "tower"), latest(runs, "judge", "judge-tower")
     tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
     settings = folder / "prior" / "treg.json"
     recommended = json.loads(settings.read_text()) if settings.is_file() else RECOMMENDED
@@ -138,13 +180,29 @@ def export(runs, folder):
         DDIMScheduler(**unet.SCHEDULE),
         recommended,
     )
-    prior.save_judge(
-        folder / "judge",
-        ResNetModel.from_pretrained(judge / "image_encoder"),
-        CLIPTextModelWithProjection.from_pretrained(judge / "text_encoder"),
-        tokenizer,
-    )
+    prior.save_judge(folder / "judge", *load_judge_towers(judge), tokenizer)
     return {name: f"{sum(file.stat().st_size for file in (folder / name).rglob('*')) / 2**20:.1f} MiB" for name in ("prior", "judge")}
+
+
+def unpack(folder, runs):
+    """The inverse of `export`, for trainings that go on from what ships: everything but the U-Net, which is a `start`.
+
+    Returns the names of the trainings that `runs` then holds as finished.
+    """
+    from diffusers import AutoencoderKL
+    from transformers import CLIPModel
+
+    folder, runs = Path(folder), Path(runs)
+    with replacing(runs / "tokenizer") as beside:
+        shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
+    models = {
+        "vae": {"": AutoencoderKL.from_pretrained(folder / "prior" / "vae", torch_dtype=torch.float32)},
+        "clip": {"": CLIPModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)},
+        "judge": dict(zip(("image_encoder", "text_encoder"), load_judge_towers(folder / "judge"))),
+    }
+    for name, parts in models.items():
+        finish(runs, name, parts, {}, dict)
+    return list(models)
 
 
 def finished(runs, name):
@@ -153,6 +211,11 @@ def finished(runs, name):
     if not folder.is_dir():
         raise FileNotFoundError(f"out: no {str(folder)!r}; expected a finished training there, run `treg-edu train {name}` first")
     return folder
+
+
+def latest(runs, name, further):
+    """The finished training `further`, which went on from `name`, or `name` where there was none."""
+    return finished(runs, further if (Path(runs) / further / "final").is_dir() else name)
 
 
 def finish(runs, name, models, log, figures):

@@ -1,5 +1,8 @@
 """The denoiser: a `UNet2DConditionModel` on cached latents and cached text states, so that a step touches neither network."""
 
+import hashlib
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -27,8 +30,8 @@ SCHEDULE = dict(
     clip_sample=False,
     set_alpha_to_one=True,
 )
-COPIES = 8  # cached latents of each image: itself, and seven shifts of it
-CAPTIONS = 6  # cached captions of each image, besides the label
+COPIES = 6  # cached latents of each image: itself, and five shifts of it
+CAPTIONS = 4  # cached captions of each image, besides the label
 UNCONDITIONAL = 0.12
 MIN_SNR, FLOOR = 5.0, 0.25
 
@@ -57,16 +60,16 @@ class Loss(nn.Module):
 
 @torch.no_grad()
 def cache_latents(vae, x, copies=COPIES, seed=0):
-    """(N, copies, 4, h, w): latents of each image, unmoved and moved by a few pixels; where it stands is content, so only a few."""
+    """{"latents": (N, copies, 4, h, w)} of each image, unmoved and moved by a few pixels; where it stands is content, so only a few."""
     generator = torch.Generator().manual_seed(seed)
     moved = [x] + [data.shift_and_scale(x, generator, pixels=2, scale=0.06) for _ in range(copies - 1)]
     encode = lambda part: vae.encode(2 * part.to(vae.device) - 1).latent_dist.mode().cpu()  # noqa: E731
-    return torch.stack([torch.cat([encode(part) for part in copy.split(64)]) for copy in moved], 1)
+    return {"latents": torch.stack([torch.cat([encode(part) for part in copy.split(64)]) for copy in moved], 1)}
 
 
 @torch.no_grad()
 def cache_captions(text_encoder, tokenizer, frame, seed=0):
-    """(states (M, L, d), of_image (N, 1 + CAPTIONS) indices into them).  State 0 is the empty text; column 0 is the label."""
+    """{"states": (M, L, d), "of_image": (N, 1 + CAPTIONS) indices into them}.  State 0 is the empty text; column 0 is the label."""
     generator = torch.Generator().manual_seed(seed)
     drawn = [[row["label"]] + [data.caption(row, generator) for _ in range(CAPTIONS)] for _, row in frame.iterrows()]
     texts = [""] + list(dict.fromkeys(text for row in drawn for text in row))
@@ -75,20 +78,39 @@ def cache_captions(text_encoder, tokenizer, frame, seed=0):
     for start in range(0, len(texts), 256):
         part = tokenizer(texts[start : start + 256], padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
         states.append(text_encoder(part.input_ids.to(text_encoder.device)).last_hidden_state.cpu())
-    return torch.cat(states), torch.tensor([[index[text] for text in row] for row in drawn])
+    return {"states": torch.cat(states), "of_image": torch.tensor([[index[text] for text in row] for row in drawn])}
 
 
-def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, batch_size=32, peak=5e-4, seed=0):
-    """Train the U-Net on the latents and captions of the training split.  Returns (unet, scheduler, log)."""
+def remembered(path, network, make):
+    """The tensors of make(), kept in `path` for a run that resumes with the same weights of the network that makes them."""
+    from safetensors.torch import load_file, save_file
+
+    digest = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())).hexdigest()
+    path = path.with_name(f"{path.stem}-{digest[:12]}{path.suffix}")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(make(), path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+    return load_file(path)
+
+
+def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, start=None, batch_size=32, peak=5e-4, seed=0):
+    """Train the U-Net on the latents and captions of the training split.  Returns (unet, scheduler, log).
+
+    start: a folder with a U-Net to go on from, made with the same latents and text states; random weights if None.
+    """
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
 
     x, frame = data.load(corpus, "train")
-    latents = cache_latents(vae, x)
-    states, of_image = cache_captions(text_encoder, tokenizer, frame)
+    latents = remembered(Path(out) / "latents.safetensors", vae, lambda: cache_latents(vae, x))["latents"]
+    captions = remembered(
+        Path(out) / "captions.safetensors", text_encoder, lambda: cache_captions(text_encoder, tokenizer, frame)
+    )
+    states, of_image = captions["states"], captions["of_image"]
     scheduler = DDIMScheduler(**SCHEDULE)
     torch.manual_seed(seed)
-    unet = UNet2DConditionModel(**CONFIG)
+    unet = UNet2DConditionModel.from_pretrained(start, torch_dtype=torch.float32) if start else UNet2DConditionModel(**CONFIG)
     if not torch.cuda.is_available():
         unet.set_attn_processor(AttnProcessor())  # plain products: torch's fused attention has a slow bf16 backward on CPUs
 
