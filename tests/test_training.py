@@ -38,7 +38,7 @@ print("steps", log["steps"], "loss", float(model(torch.eye(4))))
 def test_a_killed_training_resumes_where_its_checkpoint_was(tmp_path):
     from safetensors import safe_open
 
-    out, minutes = tmp_path / "run", "0.15"
+    out, minutes = tmp_path / "run", "0.05"
     first = subprocess.Popen([sys.executable, "-c", RUN, str(out), minutes], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.time() + 120
     while not (out / "checkpoint.safetensors").exists() and time.time() < deadline:
@@ -47,7 +47,7 @@ def test_a_killed_training_resumes_where_its_checkpoint_was(tmp_path):
     first.wait()
     with safe_open(out / "checkpoint.safetensors", "pt") as file:
         state = json.loads(file.metadata()["state"])
-    assert 0 < state["seconds"] < 9
+    assert 0 < state["seconds"] < 3
     second = subprocess.run([sys.executable, "-c", RUN, str(out), minutes], capture_output=True, text=True, timeout=300)
     assert second.returncode == 0, second.stderr
     steps, loss = (float(value) for value in second.stdout.split()[1::2])

@@ -357,15 +357,6 @@ def check_prior(prior):
         expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
 
 
-def hide_loading_bars():
-    """One bar is enough: the solver's."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    of_diffusers.disable_progress_bar()
-    of_transformers.disable_progress_bar()
-
-
 @app.command()
 @one_line_errors
 def solve(
@@ -421,7 +412,6 @@ def solve(
         y = physics.measure(x, sigma, torch.Generator().manual_seed(noise_seed))
 
     check_prior(prior)
-    hide_loading_bars()
     with naming("prior"):
         model = te.load_prior(prior, device=device)
     model.latent_shape((size, size))  # a size the networks do not take is found here

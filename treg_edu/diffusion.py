@@ -81,8 +81,8 @@ def guide(null_noise, text_noise, guidance_scale):
 
 def guided_noise(prior, z_t, t, text_embedding, null_embedding, guidance_scale):
     """ε̂ of `guide`, both halves in one call of the network.  z_t: (B, 4, h, w); embeddings: (B, L, d).  Returns (B, 4, h, w)."""
-    both = prior.predict_noise(torch.cat([z_t, z_t]), t, torch.cat([null_embedding, text_embedding]))
-    return guide(*both.chunk(2), guidance_scale)
+    embeddings = torch.cat([null_embedding, text_embedding]).to(z_t.dtype)
+    return guide(*prior.predict_noise(torch.cat([z_t, z_t]), t, embeddings).chunk(2), guidance_scale)
 
 
 def generators(seed, batch):
@@ -116,8 +116,9 @@ def sample(prior, prompt, steps=50, guidance_scale=7.5, seed=0, null_prompt="", 
     """Text-to-image by DDIM.  Yields one `Step` per timestep; the last one carries x_hat.
 
     prompt: one string, or a list of B.  null_prompt: likewise.  seed: see `generators`.  guidance_scale: ω ≥ 0.
-    size: (H, W) in pixels; the size the prior was trained at if None.
-    The picture equals that of diffusers' `StableDiffusionPipeline` with a `DDIMScheduler` (η = 0) and the same seeds.
+    size: a side or (H, W) in pixels; the size the prior was trained at if None.
+    The picture equals that of diffusers' `StableDiffusionPipeline` with a `DDIMScheduler` (η = 0) and the same seeds, wherever `steps`
+    divides the training timesteps. Elsewhere diffusers' levels have gaps (it steps from t to t − ⌊1000 / steps⌋); ours have none.
     """
     batch = 1 if isinstance(prompt, str) else len(prompt)
     if batch == 0:

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from .images import data_folder
+from .latent_diffusion import without_bars
 
 
 class Judge:
@@ -54,8 +55,9 @@ def load_judge(folder=None, device="cpu"):
     folder = data_folder() / "judge" if folder is None else Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"folder: no judge at {folder}; clone the repository whole, or run `treg-edu train judge`")
-    return Judge(
-        ResNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32).to(device),
-        CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32).to(device),
-        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-    )
+    with without_bars():
+        return Judge(
+            ResNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32).to(device),
+            CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32).to(device),
+            CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        )

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -24,6 +25,8 @@ class LatentDiffusion:
         self.scheduler, self.clip = scheduler, clip
         self.image_mean, self.image_std = image_mean, image_std
         self.recommended = recommended or {}
+        if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
+            raise ValueError(f"scheduler: predicts {scheduler.config.prediction_type!r}, expected 'epsilon' or 'v_prediction'")
         for network in (vae, unet, text_encoder, clip):
             network.requires_grad_(False).eval()
 
@@ -46,10 +49,11 @@ class LatentDiffusion:
         return self.vae.decode(z / self.vae.config.scaling_factor).sample / 2 + 0.5
 
     def latent_shape(self, size=None):
-        """(4, h, w) for images of `size` (H, W); the training size if None."""
+        """(4, h, w) for images of `size`, a side or (H, W); the training size if None."""
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         multiple = factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
-        height, width = size or (factor * self.unet.config.sample_size,) * 2
+        size = size or factor * self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
         if height % multiple or width % multiple or min(height, width) < multiple:
             raise ValueError(f"size: got {height}×{width}, expected multiples of {multiple}, which this prior's networks need")
         return self.vae.config.latent_channels, height // factor, width // factor
@@ -78,7 +82,8 @@ class LatentDiffusion:
         side = self.clip.config.vision_config.image_size
         x = x.to(self.device, self.dtype)
         if x.shape[-2:] != (side, side):
-            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
+        x = x.clamp(0, 1)
         mean, std = (x.new_tensor(value)[:, None, None] for value in (self.image_mean, self.image_std))
         return self.clip.visual_projection(self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output)
 
@@ -98,7 +103,7 @@ class LatentDiffusion:
     def timesteps(self, steps):
         """[(t, t_prev), …], noise falling, as the scheduler spaces them; the last t_prev is −1, the clean latent."""
         most = self.scheduler.config.num_train_timesteps
-        if not isinstance(steps, int) or not 1 <= steps <= most:
+        if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= most:
             raise ValueError(f"steps: got {steps!r}, expected an integer from 1 to {most}")
         self.scheduler.set_timesteps(steps)
         ts = self.scheduler.timesteps.tolist()
@@ -144,17 +149,33 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
         clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
     preprocessing = _preprocessing(clip)
     recommended = folder / "treg.json"
-    return LatentDiffusion(
-        AutoencoderKL.from_pretrained(source, subfolder="vae", **settings).to(device),
-        UNet2DConditionModel.from_pretrained(source, subfolder="unet", **settings).to(device),
-        CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
-        CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype).to(device),
-        DDIMScheduler.from_pretrained(source, subfolder="scheduler"),
-        CLIPModel.from_pretrained(clip, dtype=dtype).to(device),
-        preprocessing["image_mean"],
-        preprocessing["image_std"],
-        json.loads(recommended.read_text()) if recommended.is_file() else None,
-    )
+    with without_bars():
+        return LatentDiffusion(
+            AutoencoderKL.from_pretrained(source, subfolder="vae", **settings).to(device),
+            UNet2DConditionModel.from_pretrained(source, subfolder="unet", **settings).to(device),
+            CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
+            CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype).to(device),
+            DDIMScheduler.from_pretrained(source, subfolder="scheduler"),
+            CLIPModel.from_pretrained(clip, dtype=dtype).to(device),
+            preprocessing["image_mean"],
+            preprocessing["image_std"],
+            json.loads(recommended.read_text()) if recommended.is_file() else None,
+        )
+
+
+@contextmanager
+def without_bars():
+    """Load weights without the libraries' progress bars; a download keeps its own."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    of_diffusers.disable_progress_bar()
+    of_transformers.disable_progress_bar()
+    try:
+        yield
+    finally:
+        of_diffusers.enable_progress_bar()
+        of_transformers.enable_progress_bar()
 
 
 def _on_the_hub(name):

@@ -47,7 +47,7 @@ def treg(
     noises = generators(seed, batch)
     size = image_shape(operator, y)
     c = prior.embed_text(broadcast(prompt, batch))
-    null = prior.embed_text(broadcast(null_prompt, batch, "null_prompt"))
+    null = prior.embed_text(broadcast(null_prompt, batch, "null_prompt")).to(y.dtype)
     solve_pixels = pixel_step if is_linear(operator) else pixel_step_nonlinear
 
     z_t = randn(noises, prior.latent_shape(size), prior.device, prior.dtype)
