@@ -17,6 +17,7 @@ from test_images import hollow_png
 from typer.testing import CliRunner
 
 import treg_edu as te
+from treg_edu.training import recipes
 from treg_edu import bench, cli, images
 from treg_edu.experiments import quick
 from treg_edu.training import evaluate
@@ -392,7 +393,7 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
     assert again.exit_code == 0
 
     assert run("train", "export", "--out", runs, "--data", data).exit_code == 0
-    assert te.load_prior(data / "prior").recommended["steps"] == 50
+    assert te.load_prior(data / "prior").recommended == recipes.RECOMMENDED
     assert te.load_judge(data / "judge").embed_labels(["fox"]).shape == (1, 192)
     assert list(tmp_path.rglob("*.part")) == []
 

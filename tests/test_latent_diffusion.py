@@ -302,3 +302,9 @@ def test_an_accelerator_gives_the_picture_of_the_cpu(prior, device):
     there = te.solve(te.treg, other, operator, y, "fox", steps=3, progress=False)
     assert_on(device, there)
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=2e-2)
+
+
+def test_every_count_of_steps_ends_at_the_clean_latent_once(prior):
+    for steps in range(1, 1001):
+        walked = prior.timesteps(steps)
+        assert len(walked) == steps and [prev for _, prev in walked].count(-1) == 1 and walked[-1][1] == -1

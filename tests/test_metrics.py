@@ -228,3 +228,16 @@ def test_importing_metrics_is_light():
     code = "import sys, treg_edu.metrics as m; print([n for n in ('torchmetrics', 'pandas', 'diffusers') if n in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+def test_label_ranks_count_the_better_labels():
+    images = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.9]])
+    labels = torch.tensor([[2.0, 0.0], [1.0, 1.0], [0.0, 5.0]])
+    ranks = metrics.label_ranks(images, labels, [0, 0, 0])
+    assert ranks.tolist() == [0, 2, 1]
+    assert metrics.top_shares(ranks) == {"top1": pytest.approx(1 / 3), "top5": 1.0}
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan")])
+def test_a_network_that_says_nothing_ranks_last(value):
+    assert metrics.label_ranks(torch.full((2, 3), value), torch.full((7, 3), value), [0, 4]).tolist() == [6, 6]

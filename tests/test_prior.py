@@ -1,4 +1,10 @@
-"""The shipped prior reaches what its card says, on a fixed subset; `treg-edu train evaluate` measures all of it."""
+"""The shipped prior is what its card says, and reaches what was asked of it.
+
+`treg-edu train evaluate` measures everything and writes `evaluation.json`, which ships beside the weights; here it is measured again, the
+samples on a fixed subset.
+"""
+
+import json
 
 import pytest
 import torch
@@ -6,6 +12,41 @@ import torch
 from treg_edu import images, load_judge, metrics
 from treg_edu.training import evaluate
 from treg_edu.training import vae as autoencoder
+
+CARD = json.loads((images.data_folder() / "prior" / "evaluation.json").read_text())
+
+# Asked for, and not reached by these weights: see "What it cannot do" in the card.  Strict: a better prior must be taken off this list.
+NOT_REACHED = ()
+
+ASKED = {
+    "VAE, PSNR of held-out images ≥ 31 dB": lambda: CARD["vae"]["psnr"] >= 31,
+    "latents, |mean| per channel ≤ 0.15": lambda: max(map(abs, CARD["vae"]["latent_mean"])) <= 0.15,
+    "latents, deviation per channel 0.8 to 1.25": lambda: all(0.8 <= s <= 1.25 for s in CARD["vae"]["latent_std"]),
+    "CLIP, top-1 ≥ 60 %": lambda: CARD["clip"]["top1"] >= 0.60,
+    "CLIP, top-5 ≥ 85 %": lambda: CARD["clip"]["top5"] >= 0.85,
+    "judge, top-1 ≥ 60 %": lambda: CARD["judge"]["top1"] >= 0.60,
+    "judge, top-5 ≥ 85 %": lambda: CARD["judge"]["top5"] >= 0.85,
+    "200 samples, judge's top-1 ≥ 60 %": lambda: CARD["samples"]["prompts"] >= 200 and CARD["samples"]["top1"] >= 0.60,
+    "200 samples, judge's top-5 ≥ 85 %": lambda: CARD["samples"]["prompts"] >= 200 and CARD["samples"]["top5"] >= 0.85,
+    "16 images × 50 steps in 40 s": lambda: CARD["seconds_16_images"] <= 40,
+    "weights ≤ 60 MB": lambda: CARD["megabytes"] <= 60,
+}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [pytest.param(name, marks=pytest.mark.xfail(name in NOT_REACHED, reason="the card says so", strict=True)) for name in ASKED],
+)
+def test_the_prior_reaches_what_was_asked(asked):
+    assert ASKED[asked]()
+
+
+def test_every_network_was_kept_from_the_held_out_images():
+    rows = images.captions()
+    held_out = rows[rows["split"] == "heldout"]
+    assert len(held_out) >= 200 and len(held_out) >= 0.1 * len(rows)
+    assert not set(held_out["image"]) & set(rows[rows["split"] == "train"]["image"])
+    assert set(held_out["concept"]) <= set(rows[rows["split"] == "train"]["concept"])
 
 
 @pytest.fixture(scope="module")
@@ -18,38 +59,40 @@ def heldout():
     return images.load("heldout")
 
 
-def test_every_network_was_kept_from_the_held_out_images():
-    rows = images.captions()
-    held_out = rows[rows["split"] == "heldout"]
-    assert len(held_out) >= 200 and len(held_out) >= 0.1 * len(rows)
-    assert not set(held_out["image"]) & set(rows[rows["split"] == "train"]["image"])
-    assert set(held_out["concept"]) <= set(rows[rows["split"] == "train"]["concept"])
+def test_the_card_tells_the_autoencoder(prior, heldout):
+    measured = autoencoder.evaluate(prior.vae, heldout[0])
+    assert measured["psnr"] == pytest.approx(CARD["vae"]["psnr"], abs=0.02)
+    assert measured["latent_mean"] == pytest.approx(CARD["vae"]["latent_mean"], abs=0.005)
+    assert measured["latent_std"] == pytest.approx(CARD["vae"]["latent_std"], abs=0.005)
 
 
-def test_the_autoencoder_keeps_31_db_and_unit_latents(prior, heldout):
-    figures = autoencoder.evaluate(prior.vae, heldout[0][::3])
-    assert figures["psnr"] >= 31
-    assert all(abs(mean) <= 0.15 for mean in figures["latent_mean"])
-    assert all(0.8 <= deviation <= 1.25 for deviation in figures["latent_std"])
-
-
-@pytest.mark.parametrize("name", ["prior", "judge"])
-def test_both_clips_name_held_out_images(name, request, heldout):
+@pytest.mark.parametrize("name", ["clip", "judge"])
+def test_the_card_tells_both_clips(name, prior, judge, heldout):
     x, rows = heldout
-    figures = evaluate.zero_shot(request.getfixturevalue(name), x, list(rows["label"]), evaluate.all_labels())
-    assert figures["top1"] >= 0.60 and figures["top5"] >= 0.85
+    places = evaluate.ranks(prior if name == "clip" else judge, x, list(rows["label"]), evaluate.all_labels())
+    for share, value in metrics.top_shares(places).items():
+        assert value == pytest.approx(CARD[name][share], abs=2 / len(x))
 
 
-def test_the_judge_recognises_samples(prior, judge):
-    asked = evaluate.some_labels(evaluate.PROMPTS)[:24]
-    samples = evaluate.draw(prior, asked, batch_size=24)
-    figures = evaluate.zero_shot(judge, samples, asked, evaluate.all_labels())
-    assert figures["top1"] >= 0.60 and figures["top5"] >= 0.85
+def test_the_card_tells_the_samples(prior, judge):
+    """The first sixteen of its two hundred prompts, drawn again: the judge puts their names where the card says."""
+    asked = evaluate.some_labels(CARD["samples"]["prompts"])[:16]
+    samples = evaluate.draw(prior, asked, CARD["samples"]["steps"], CARD["samples"]["guidance_scale"], batch_size=16)
+    places = evaluate.ranks(judge, samples, asked, evaluate.all_labels())
+    moved = (places - torch.tensor(CARD["samples"]["ranks"][:16])).abs()
+    assert (moved <= 2).sum() >= 15
+
+
+def test_the_card_tells_the_size():
+    files = list((images.data_folder() / "prior").rglob("*.safetensors"))
+    assert sum(file.stat().st_size for file in files) / 1e6 == pytest.approx(CARD["megabytes"], abs=0.1)
 
 
 def test_the_judge_is_no_copy_of_the_prior(prior, judge, heldout):
-    x = heldout[0][:32]
+    """Their likenesses between images differ, though both put an image nearer to its own name than to another."""
+    x, names = heldout[0][:32], list(heldout[1]["label"][:32])
     a, b = prior.embed_images(x), judge.embed_images(x)
     a, b = (torch.nn.functional.normalize(f - f.mean(0), dim=1) for f in (a, b))
     assert (a @ a.T - b @ b.T).abs().mean() > 0.05
-    assert metrics.similarity(judge, x, list(heldout[1]["label"][:32])).mean() > metrics.similarity(judge, x, "fork and knife").mean()
+    for model in (prior, judge):
+        assert evaluate.ranks(model, x, names, names).float().mean() < (len(names) - 1) / 2

@@ -136,7 +136,7 @@ def test_the_defaults_are_the_papers():
         "steps": 200,
         "guidance_scale": 5.0,
         "lam": 1e-4,
-        "iterations": 5,
+        "iterations": None,  # 5 of conjugate gradient, as the authors; 50 of Adam, which they never released
         "every": 3,
         "until": 0.85,
         "negation": "hidden",
@@ -216,11 +216,19 @@ def test_it_stops_where_the_reader_stops_and_steps_may_interleave(prior):
         (SR, {"negation": "hidden"}),
         (BOX, {"negation": "projected"}),
         (GammaCorrection(2.2), {"negation": "hidden"}),
-        (FourierMagnitude(), {"negation": "hidden"}),
     ],
 )
 def test_a_sample_does_not_depend_on_its_batch(prior, operator, settings):
-    y, i = measure(operator, batch=5), 3
+    check_batch_invariance(prior, operator, measure(operator, batch=5), settings)
+
+
+def test_nor_does_it_in_phase_retrieval(prior64):
+    """In double precision: phases are undefined where magnitudes vanish, so 50 iterations make a picture of float32's rounding."""
+    check_batch_invariance(prior64, FourierMagnitude(), measure(FourierMagnitude(), batch=5).double(), {"negation": "hidden"})
+
+
+def check_batch_invariance(prior, operator, y, settings):
+    i = 3
     prompts, seeds = ["fox", "slice of pizza", "cloud", "a red apple", "boat"], [5, 3, 8, 3, 1]
     settings = {"steps": 2, "every": 1, "until": 1.0, **settings}
     together = run(prior, operator, y, prompts, seed=seeds, **settings)[-1]

@@ -366,7 +366,7 @@ def solve(
     operator: Annotated[str, typer.Option(help=f"What is measured: {', '.join(OPTIONS_OF)}.")] = "sr",
     measurement: Annotated[Optional[Path], typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
     sigma: Annotated[float, typer.Option(help="Noise added to the measurement of IMAGE, in units of [0, 1] images.")] = 0.005,
-    noise_seed: Annotated[int, typer.Option(help="Seed of that noise.")] = 0,
+    noise_seed: Annotated[int, typer.Option(help="Seed of that noise, apart from the seeds of the solver.")] = 10_000,
     size: Annotated[int, typer.Option(help="Side of the image in pixels.")] = 64,
     factor: Annotated[Optional[int], typer.Option(help="sr: the factor, 16 if not given.")] = None,
     kernel_size: Annotated[Optional[int], typer.Option(help="blur: taps of the kernel, odd, 61 if not given.")] = None,
@@ -441,8 +441,8 @@ def solve(
 @app.command()
 @one_line_errors
 def demo(
-    images: Annotated[int, typer.Option(min=1, help="How many held-out pictures.")] = 3,
-    seeds: Annotated[int, typer.Option(min=1, help="Reconstructions of each.")] = 8,
+    images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 3,
+    seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
 ):
     """Reconstruct held-out pictures with their text and without."""
@@ -459,8 +459,8 @@ def experiment():
 @experiment_app.command("quick")
 @one_line_errors
 def experiment_quick(
-    images: Annotated[int, typer.Option(min=1, help="How many held-out pictures.")] = 32,
-    seeds: Annotated[int, typer.Option(min=1, help="Reconstructions of each.")] = 8,
+    images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 32,
+    seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
 ):
     """The paper's main comparison, in minutes."""

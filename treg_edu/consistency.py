@@ -27,7 +27,7 @@ def image_shape(operator, y):
 def pixel_step(operator, y, x, lam=1e-4, iterations=5):
     """The image that explains y and stays near x, for linear A.
 
-    (AᵀA + λ I) x̂ = Aᵀ y + λ x, by conjugate gradient from x      (Kim et al. 2025, Eq. 12)
+    (AᵀA + λ I) x̂ = Aᵀ y + λ x, by conjugate gradient from x      (Kim et al. 2025, Algorithm 1)
 
     y: measurement.  x: (B, 3, H, W), usually D(ẑ₀).  lam: λ > 0.  iterations: of conjugate gradient.  Returns (B, 3, H, W).
     """
@@ -58,7 +58,7 @@ def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50, learning_rate=
 def latent_step(z_y, z0, alpha_bar_prev):
     """The latent between what the measurement says and what the text says.
 
-    ẑ = ᾱ_{t−1} E(x̂) + (1 − ᾱ_{t−1}) ẑ₀,  as ζ / (ζ + γ) = ᾱ_{t−1}      (Kim et al. 2025, Eq. 14)
+    ẑ = ᾱ_{t−1} E(x̂) + (1 − ᾱ_{t−1}) ẑ₀,  as ζ / (ζ + γ) = ᾱ_{t−1}      (Kim et al. 2025, Algorithm 1)
 
     The text rules while the noise is high, the measurement as it falls.
     z_y: E(x̂), z0: ẑ₀, both (B, 4, h, w).  alpha_bar_prev: scalar tensor in (0, 1].

@@ -42,7 +42,7 @@ def add_noise(z0, noise, alpha_bar):
 def score(noise, alpha_bar):
     """The score of the noisy marginal, from the noise estimate.
 
-    ∇ log p(z_t) = −ε̂ / √(1 − ᾱ_t)      (Vincent 2011; Song et al. 2021)
+    ∇ log p(z_t) = −ε̂ / √(1 − ᾱ_t)      (Vincent 2011; Song, Sohl-Dickstein et al. 2021)
 
     It is √(1 − ᾱ_t), the deviation of the noise in z_t, and not t. noise: (B, 4, h, w).  alpha_bar: scalar tensor in (0, 1).
     """
@@ -52,7 +52,7 @@ def score(noise, alpha_bar):
 def tweedie(z_t, noise, alpha_bar):
     """Posterior mean of the clean latent given a noisy one.
 
-    ẑ₀ = (z_t − √(1 − ᾱ_t) ε̂) / √ᾱ_t      (Robbins 1956; Efron 2011; Kim et al. 2025, Eq. 2)
+    ẑ₀ = (z_t − √(1 − ᾱ_t) ε̂) / √ᾱ_t      (Robbins 1956; Efron 2011; Kim et al. 2025)
 
     z_t, noise: (B, 4, h, w).  alpha_bar: scalar tensor in (0, 1].  Returns (B, 4, h, w).
     """
@@ -62,7 +62,7 @@ def tweedie(z_t, noise, alpha_bar):
 def ddim_step(z0, noise, alpha_bar_prev):
     """The deterministic step to the next lower noise level.
 
-    z_{t−1} = √ᾱ_{t−1} ẑ₀ + √(1 − ᾱ_{t−1}) ε̂      (Song et al. 2021, Eq. 12 with σ = 0)
+    z_{t−1} = √ᾱ_{t−1} ẑ₀ + √(1 − ᾱ_{t−1}) ε̂      (Song, Meng, Ermon 2021, DDIM, Eq. 12 with σ = 0)
 
     z0, noise: (B, 4, h, w).  alpha_bar_prev: scalar tensor in (0, 1].  Returns (B, 4, h, w).
     """

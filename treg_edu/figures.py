@@ -19,7 +19,7 @@ class Figure(matplotlib.figure.Figure):
 
 def _array(x):
     """One image (3, H, W) → (H, W, 3) for matplotlib."""
-    return x.detach().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    return x.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
 
 
 def _figure(width, height):
@@ -50,15 +50,6 @@ def sample_sheet(x, captions=None, columns=8):
         else:
             axes.axis("off")
     return figure
-
-
-def reconstructions(truth, y, columns, operator):
-    """One measurement and what different texts make of it.
-
-    truth: (1, 3, H, W).  y: (1, C, h, w).  columns: {title: (S, 3, H, W)}, a few seeds each.
-    The upper row shows truth, measurement and reconstructions; the lower one A of the picture above it, which should look like y.
-    """
-    return story([(truth, y, columns)], operator)
 
 
 def story(rows, operator):

@@ -57,7 +57,7 @@ def load_judge(folder=None, device="cpu"):
         raise FileNotFoundError(f"folder: no judge at {folder}; clone the repository whole, or run `treg-edu train judge`")
     with without_bars():
         return Judge(
-            ResNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32).to(device),
-            CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32).to(device),
+            ResNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32, use_safetensors=True).to(device),
+            CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32, use_safetensors=True).to(device),
             CLIPTokenizer.from_pretrained(folder / "tokenizer"),
         )

@@ -1,5 +1,6 @@
 """The prior: a text-conditional latent diffusion model, and everything a solver may ask of it."""
 
+import copy
 import json
 import warnings
 from contextlib import contextmanager
@@ -105,8 +106,11 @@ class LatentDiffusion:
         most = self.scheduler.config.num_train_timesteps
         if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= most:
             raise ValueError(f"steps: got {steps!r}, expected an integer from 1 to {most}")
-        self.scheduler.set_timesteps(steps)
-        ts = self.scheduler.timesteps.tolist()
+        scheduler = copy.copy(self.scheduler)  # set_timesteps changes it, and a panel's thread may be walking another list
+        scheduler.set_timesteps(steps)
+        ts = scheduler.timesteps.tolist()[:steps]  # for some counts "trailing" spacing is one too long, by rounding
+        if ts[0] >= most:
+            raise ValueError(f"steps: got {steps}, which this prior's schedule starts at t = {ts[0]}, past its last timestep; expected fewer")
         return list(zip(ts, ts[1:] + [-1]))
 
     def alpha_bar(self, t):
@@ -144,7 +148,7 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
     if name is None and not folder.is_dir():
         raise FileNotFoundError(f"name: the bundled prior is not at {folder}; clone the repository whole, or name a model")
     source = str(folder) if folder.is_dir() else _on_the_hub(str(name))
-    settings = {"torch_dtype": dtype}
+    settings = {"torch_dtype": dtype, "use_safetensors": True}
     if clip is None:
         clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
     preprocessing = _preprocessing(clip)
@@ -154,9 +158,9 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
             AutoencoderKL.from_pretrained(source, subfolder="vae", **settings).to(device),
             UNet2DConditionModel.from_pretrained(source, subfolder="unet", **settings).to(device),
             CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
-            CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype).to(device),
+            CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype, use_safetensors=True).to(device),
             DDIMScheduler.from_pretrained(source, subfolder="scheduler"),
-            CLIPModel.from_pretrained(clip, dtype=dtype).to(device),
+            CLIPModel.from_pretrained(clip, dtype=dtype, use_safetensors=True).to(device),
             preprocessing["image_mean"],
             preprocessing["image_std"],
             json.loads(recommended.read_text()) if recommended.is_file() else None,
@@ -169,13 +173,14 @@ def without_bars():
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
-    of_diffusers.disable_progress_bar()
-    of_transformers.disable_progress_bar()
+    shown = [library for library in (of_diffusers, of_transformers) if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        of_diffusers.enable_progress_bar()
-        of_transformers.enable_progress_bar()
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def _on_the_hub(name):

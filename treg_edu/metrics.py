@@ -63,7 +63,8 @@ def _pair(x_hat, x):
 
 @torch.no_grad()
 def y_mse(operator, x_hat, y):
-    """How well the measurement is explained: mean |y − A(x̂)|², which is σ² for the truth itself.
+    """How well the measurement is explained: mean |y − A(x̂)|², which is σ² for the truth itself (times the
+    measured share of the pixels where some are hidden).
 
     x_hat: (B, 3, H, W).  y: (B, …) as `operator.A` returns it, or (1, …).  Returns (B,).
     """
@@ -109,6 +110,20 @@ def similarity(model, x_hat, text):
     if len(texts) not in {1, len(check(x_hat, "x_hat"))}:
         raise ValueError(f"text: got {len(texts)} strings, expected one, or one for each of the {len(x_hat)} images")
     return clip_similarity(model.embed_images(x_hat), model.embed_labels(texts))
+
+
+def label_ranks(image_features, label_features, own):
+    """The place of each image's own label when all labels are ordered by cosine, best first.
+
+    image_features: (B, d).  label_features: (N, d).  own: B indices into the labels.  Returns (B,) ints from 0, the best, to N − 1.
+    """
+    likeness = normalize(image_features, dim=1) @ normalize(label_features, dim=1).T
+    return (~(likeness < likeness[range(len(own)), own][:, None])).sum(dim=1) - 1  # a tie, or a NaN, counts against
+
+
+def top_shares(ranks):
+    """The shares of images whose own label is the best, and among the best five.  ranks: (B,).  Returns {"top1", "top5"}."""
+    return {"top1": (ranks < 1).double().mean().item(), "top5": (ranks < 5).double().mean().item()}
 
 
 @torch.no_grad()

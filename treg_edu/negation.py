@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def similarity(image_feature, null_embedding):
     """The mean over tokens of the inner product with the normalised image feature.
 
-    sim(f, c_∅) = 1/L Σ_l ⟨f / ‖f‖, c_∅[l]⟩      (Kim et al. 2025, Eq. 15)
+    sim(f, c_∅) = 1/L Σ_l ⟨f / ‖f‖, c_∅[l]⟩      (Kim et al. 2025, Algorithm 1)
 
     image_feature: (B, d).  null_embedding: (B, L, d).  Returns (B,).
     """

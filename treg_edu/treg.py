@@ -1,5 +1,6 @@
 """TReg: Regularization by Texts for Latent Diffusion Inverse Solvers (Kim, Park, Chung, Ye, ICLR 2025), Algorithm 1."""
 
+import functools
 import math
 
 import torch
@@ -21,7 +22,7 @@ def treg(
     steps=200,
     guidance_scale=5.0,
     lam=1e-4,
-    iterations=5,
+    iterations=None,
     every=3,
     until=0.85,
     negation="hidden",
@@ -33,7 +34,7 @@ def treg(
 
     prior: a `LatentDiffusion`.  operator: of `treg_edu.operators`, or a `deepinv.physics` object.  y: B measurements.
     prompt, null_prompt: one string, or a list of B.  steps: T.  guidance_scale: ω.  lam: λ of the pixel step, solved by `iterations` of
-    conjugate gradient (linear A) or Adam (nonlinear A).  every, until: Γ, every `every`-th among the first `until` · T steps.
+    conjugate gradient (linear A, 5 if None) or of Adam (nonlinear A, 50 if None).  every, until: Γ, every `every`-th among the first `until` · T steps.
     negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
     projection; None leaves c_∅ alone.  seed: see `diffusion.generators`.
     Defaults are the authors' (ω = 5, 200 steps, for Stable Diffusion 1.5 at 512×512); `prior.recommended` holds the bundled prior's.
@@ -49,6 +50,8 @@ def treg(
     c = prior.embed_text(broadcast(prompt, batch))
     null = prior.embed_text(broadcast(null_prompt, batch, "null_prompt")).to(y.dtype)
     solve_pixels = pixel_step if is_linear(operator) else pixel_step_nonlinear
+    if iterations is not None:
+        solve_pixels = functools.partial(solve_pixels, iterations=iterations)
 
     z_t = randn(noises, prior.latent_shape(size), prior.device, prior.dtype)
     for index, (t, t_prev) in enumerate(prior.timesteps(steps)):
@@ -57,7 +60,7 @@ def treg(
         z0 = tweedie(z_t, noise, alpha_bar)
         x_hat = None
         if is_consistency_step(index, steps, every, until):
-            x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam, iterations)
+            x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam)
             if negation:
                 feature = prior.embed_images(x_hat)
                 if negation == "projected":
@@ -93,7 +96,7 @@ def check_settings(guidance_scale, lam, iterations, negation):
     for holds, name, came, expected in (
         (0 <= guidance_scale < math.inf, "guidance_scale", guidance_scale, "a finite number of at least 0"),
         (0 < lam < math.inf, "lam", lam, "a finite number above 0"),
-        (iterations >= 1, "iterations", iterations, "at least 1"),
+        (iterations is None or iterations >= 1, "iterations", iterations, "at least 1"),
         (negation in ("hidden", "projected", None), "negation", negation, "'hidden', 'projected' or None"),
     ):
         if not holds:

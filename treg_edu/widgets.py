@@ -16,7 +16,7 @@ STRENGTHS = {
     "Gaussian blur": (lambda sigma: operators.GaussianBlur(sigma=sigma), [1.0, 2.0, 3.0, 5.0]),
     "box inpainting": (lambda side: _centred_box(side), [16, 24, 32, 48]),
 }
-SIGMA = 0.005
+SIGMA, NOISE_SEED = 0.005, 10_000  # the noise apart from every solver's seed
 
 
 def _centred_box(side, size=64):
@@ -69,7 +69,7 @@ def quickstart(prior, name="fox"):
 
     held_out = sorted(images.captions().query("split == 'heldout'")["label"])
     picture = w.Dropdown(options=held_out, value=name, description="picture")
-    prompt = w.Text(value=name, description="prompt", placeholder="empty: no text")
+    prompt = w.Text(value=name, description="prompt", placeholder="empty: the null text")
     operator = w.Dropdown(options=list(STRENGTHS), description="operator")
     strength = w.SelectionSlider(options=STRENGTHS[operator.value][1], value=16, description="strength")
     seed = w.IntText(value=0, description="seed")
@@ -82,15 +82,15 @@ def quickstart(prior, name="fox"):
     picture.observe(lambda change: setattr(prompt, "value", change["new"]), "value")
 
     def solve(cancelled, progress):
-        build, _ = STRENGTHS[operator.value]
-        A = build(strength.value)
-        x = images.example(picture.value)
-        y = A.measure(x, SIGMA, torch.Generator().manual_seed(seed.value))
-        for step in treg(prior, A, y, prompt.value, seed=seed.value, **prior.recommended):
-            progress(step.index + 1, prior.recommended["steps"])
+        (build, _), value, name, text, s = STRENGTHS[operator.value], strength.value, picture.value, prompt.value, seed.value
+        A, x = build(value), images.example(name)
+        y = A.measure(x, SIGMA, torch.Generator().manual_seed(NOISE_SEED))
+        total = prior.recommended.get("steps", 200)
+        for step in treg(prior, A, y, text, seed=s, **prior.recommended):
+            progress(step.index + 1, total)
             if cancelled():
                 break
         x_hat = step.x_hat if step.x_hat is not None else prior.decode(step.z0).clamp(0, 1)
-        return figures.reconstructions(x, y, {f'"{prompt.value}"' if prompt.value else "no text": x_hat}, A)
+        return figures.story([(x, y, {f'text "{text}"': x_hat})], A)
 
     return Panel([w.HBox([picture, prompt]), w.HBox([operator, strength, seed])], solve)

@@ -7,6 +7,7 @@ Each measurement of 4×4 pixels is solved with the true text, with the null text
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from .. import images, metrics, operators
@@ -20,7 +21,7 @@ BATCH = 16
 #       name                    whose text  negation
 ARMS = {
     "true text": ("true", True),
-    "null text": ("null", True),
+    "null text": ("null", False),  # c = c_∅, so that guidance does nothing
     "another text": ("other", True),
     "true text, no negation": ("true", False),
     "another text, no negation": ("other", False),
@@ -30,8 +31,8 @@ ARMS = {
 def held_out(count):
     """`count` held-out images of distinct concepts, their labels, and for each the text of another: (x, labels, others).
 
-    The other text is the label, among the held-out ones, whose training images look most alike when measured: a wrong text that
-    could be true, as macarons for ice cream in the paper.
+    The other text is the label of another concept whose training images look most alike when measured: a wrong text that could be
+    true, as macarons for ice cream in the paper. It is the wrong text that the data resist least.
     """
     x, labels = images.examples(count)
     pictures, rows = images.load("train")
@@ -79,8 +80,8 @@ def grade(judge, operator, y, x, x_hats, text, label_set):
     }
 
 
-def measure_arms(prior, judge, x, labels, others, seeds, arms, settings, noise_seed=0):
-    """Solve every arm.  arms: {name: seeds used}.  Returns (a row per reconstruction, {arm: (N, S, 3, H, W)}, operator, y)."""
+def measure_arms(prior, judge, x, labels, others, seeds, arms, settings, noise_seed=10_000):
+    """Solve every arm.  arms: {name: seeds used}; the noise of image i is drawn with seed noise_seed + i.  Returns (a row per reconstruction, {arm: (N, S, 3, H, W)}, operator, y)."""
     import pandas as pd
     from tqdm.auto import tqdm
 
@@ -119,7 +120,7 @@ def summary(rows, variance):
 
 
 def claims(rows, variance):
-    """The paired comparisons, each (mean, low, high) over images."""
+    """The paired comparisons, each (mean, low, high) over images; a ratio is of means, its images resampled in pairs."""
 
     def per_image(arm, name):
         return rows[rows["arm"] == arm].groupby("image", sort=False)[name].mean().to_numpy()
@@ -127,17 +128,22 @@ def claims(rows, variance):
     def difference(a, b, name):
         return metrics.confidence_interval(per_image(a, name) - per_image(b, name))
 
+    def ratio(a, b):
+        picks = np.random.default_rng(0).integers(len(a), size=(2000, len(a)))
+        return (a.mean() / b.mean(), *np.quantile(a[picks].mean(1) / b[picks].mean(1), [0.025, 0.975]))
+
     return {
         "variance, text − null text": metrics.confidence_interval(variance["true text"] - variance["null text"]),
         "judge's top-1, text − null text": difference("true text", "null text", "top1"),
         "judge's similarity, negation on − off, true text": difference("true text", "true text, no negation", "similarity"),
         "judge's similarity, negation on − off, another text": difference("another text", "another text, no negation", "similarity"),
-        "y-MSE, another text / true text": per_image("another text", "y_mse").mean() / per_image("true text", "y_mse").mean(),
-        "variance, text / null text": float(variance["true text"].mean() / variance["null text"].mean()),
+        "y-MSE, another text / true text": ratio(per_image("another text", "y_mse"), per_image("true text", "y_mse")),
+        "variance, text / null text": ratio(variance["true text"].numpy(), variance["null text"].numpy()),
     }
 
 
-def print_table(table, title):
+def print_table(table, title, intervals):
+    """A row an arm.  intervals: whether to print them; over three images they would promise too much."""
     from rich.console import Console
     from rich.table import Table
 
@@ -145,7 +151,7 @@ def print_table(table, title):
         if entry is None:
             return ""
         mean, low, high = (form(v) for v in entry)
-        return f"{mean} [{low}, {high}]"
+        return f"{mean} [{low}, {high}]" if intervals else mean
 
     forms = {
         "y_mse": ("y-MSE ×10⁻⁵", lambda v: f"{v * 1e5:.2f}"),
@@ -173,7 +179,7 @@ def demo(images=3, seeds=8, out="out"):
     few = range(min(2, seeds))
     arms = {arm: range(seeds) if arm in ("true text", "null text") else few for arm in ARMS}
     rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, seeds, arms, prior.recommended)
-    print_table(summary(rows, variances(pictures)), f"×{FACTOR} super-resolution of {images} held-out images, σ = {SIGMA}; 95 % intervals")
+    print_table(summary(rows, variances(pictures)), f"×{FACTOR} super-resolution of {images} held-out images, σ = {SIGMA}; means", False)
     shown = []
     for i in range(len(x)):
         groups = {
@@ -195,9 +201,9 @@ def run(images=32, seeds=8, out="out"):
     rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, seeds, arms, prior.recommended)
     variance = variances(pictures)
     table, paired = summary(rows, variance), claims(rows, variance)
-    print_table(table, f"×{FACTOR} super-resolution of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images")
+    print_table(table, f"×{FACTOR} super-resolution of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images", True)
     for name, value in paired.items():
-        print(f"{name}: " + (f"{value:.2f}" if isinstance(value, float) else "{:+.4f} [{:+.4f}, {:+.4f}]".format(*value)))
+        print(f"{name}: " + "{:.4f} [{:.4f}, {:.4f}]".format(*value))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(out / "quick.parquet")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .. import metrics
 from . import data, loop
 
 TOKENS = 32
@@ -188,8 +189,6 @@ def tokenise(tokenizer, texts):
 def zero_shot(loss, tokenizer, x, names, labels):
     """Held-out image → label among all labels.  {"top1", "top5"}: the shares of images whose name is the best, or among five."""
     loss.eval()
-    text = F.normalize(loss.text_features(tokenise(tokenizer, labels)), dim=-1)
-    image = F.normalize(torch.cat([loss.image_features(2 * part - 1) for part in x.split(64)]), dim=-1)
-    ranked = (image @ text.T).argsort(1, descending=True)
-    hit = ranked == torch.tensor([labels.index(name) for name in names])[:, None]
-    return {"top1": hit[:, 0].float().mean().item(), "top5": hit[:, :5].any(1).float().mean().item()}
+    features = torch.cat([loss.image_features(2 * part - 1) for part in x.split(64)])
+    own = [labels.index(name) for name in names]
+    return metrics.top_shares(metrics.label_ranks(features, loss.text_features(tokenise(tokenizer, labels)), own))

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
 
 from .. import diffusion, images, metrics
 from ..judge import load_judge
@@ -15,13 +14,10 @@ from . import vae as autoencoder
 GUIDANCE, STEPS, PROMPTS = 4.0, 50, 200
 
 
-def zero_shot(model, x, names, labels):
-    """Held-out image → label among all labels, the share right at once and among five.  {"top1", "top5"}."""
-    text = F.normalize(model.embed_labels(labels), dim=-1)
-    image = F.normalize(torch.cat([model.embed_images(part) for part in x.split(64)]), dim=-1)
-    best = (image @ text.T).topk(5).indices
-    hit = best == torch.tensor([labels.index(name) for name in names], device=best.device)[:, None]
-    return {"top1": hit[:, 0].float().mean().item(), "top5": hit.any(1).float().mean().item()}
+def ranks(model, x, names, labels):
+    """`metrics.label_ranks` of images among all labels, by `model`."""
+    features = torch.cat([model.embed_images(part) for part in x.split(64)])
+    return metrics.label_ranks(features, model.embed_labels(labels), [labels.index(name) for name in names])
 
 
 def draw(prior, prompts, steps=STEPS, guidance_scale=GUIDANCE, batch_size=25):
@@ -56,11 +52,13 @@ def measure(prior, judge, prompts=PROMPTS, steps=STEPS):
     seconds = time.perf_counter() - started
     asked = some_labels(prompts)
     samples = draw(prior, asked, steps)
+    places = ranks(judge, samples, asked, labels)
+    drawn = {"prompts": len(asked), "steps": steps, "guidance_scale": GUIDANCE, "ranks": places.tolist()}
     return {
         "vae": autoencoder.evaluate(prior.vae, x),
-        "clip": zero_shot(prior, x, names, labels),
-        "judge": zero_shot(judge, x, names, labels),
-        "samples": zero_shot(judge, samples, asked, labels) | {"prompts": len(asked), "steps": steps, "guidance_scale": GUIDANCE},
+        "clip": metrics.top_shares(ranks(prior, x, names, labels)),
+        "judge": metrics.top_shares(ranks(judge, x, names, labels)),
+        "samples": metrics.top_shares(places) | drawn,
         "seconds_16_images": seconds,
         "megabytes": sum(file.stat().st_size for file in (images.data_folder() / "prior").rglob("*.safetensors")) / 1e6,
     }, samples

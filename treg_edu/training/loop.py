@@ -55,16 +55,17 @@ def fit(model, batch, out, *, minutes, peak, decay=0.999, weight_decay=0.01, see
             group["lr"] = learning_rate(state["seconds"] / total, peak)
         rank, ranks = accelerator.process_index, accelerator.num_processes
         generator = torch.Generator().manual_seed((seed * 1_000_003 + state["step"]) * ranks + rank)
+        tensors = [tensor.to(accelerator.device) for tensor in batch(generator)]
         with accelerator.autocast():
-            value = model(*(tensor.to(accelerator.device) for tensor in batch(generator)))
+            value = model(*tensors)
         accelerator.backward(value)
         accelerator.clip_grad_norm_(bare.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         ema.step(bare.parameters())
 
+        value = value.item()  # waits for a GPU, so that the clock below has seen the step
         spent = accelerator.reduce(torch.tensor(time.monotonic() - started, device=accelerator.device), "mean").item()
-        value = value.item()
         state["loss"] = value if math.isnan(state["loss"]) else 0.99 * state["loss"] + 0.01 * value
         state["step"], state["seconds"] = state["step"] + 1, state["seconds"] + spent
         bar.n = round(state["seconds"])

@@ -19,7 +19,7 @@ import torch
 
 from . import clip, corpus as corpora, data, prior, unet, vae
 
-RECOMMENDED = {"steps": 50, "guidance_scale": 4.0}  # for a prior that has none yet
+RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0, 3), (1234, 77, 99)  # of the first weights, of the batches, of the batches with the text locked
 CLIP_HUE, JUDGE_HUE = 0.08, 1 / 3
 LOCKED_LOG_SCALE = 3.0  # a softer start than where the first training ended

@@ -81,16 +81,19 @@ def cache_captions(text_encoder, tokenizer, frame, seed=0):
     return {"states": torch.cat(states), "of_image": torch.tensor([[index[text] for text in row] for row in drawn])}
 
 
-def remembered(path, network, make):
-    """The tensors of make(), kept in `path` for a run that resumes with the same weights of the network that makes them."""
+def remembered(path, network, frame, make):
+    """The tensors of make(), kept beside `path` for a run that resumes with the same network, the same images and captions."""
+    from accelerate import PartialState
     from safetensors.torch import load_file, save_file
 
-    digest = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())).hexdigest()
+    weights = b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())
+    digest = hashlib.sha256(weights + frame.to_json().encode() + repr((COPIES, CAPTIONS)).encode()).hexdigest()
     path = path.with_name(f"{path.stem}-{digest[:12]}{path.suffix}")
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(make(), path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+    with PartialState().main_process_first():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(make(), path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
     return load_file(path)
 
 
@@ -103,9 +106,12 @@ def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, start=None, bat
     from diffusers.models.attention_processor import AttnProcessor
 
     x, frame = data.load(corpus, "train")
-    latents = remembered(Path(out) / "latents.safetensors", vae, lambda: cache_latents(vae, x))["latents"]
+    if start and (Path(out) / "checkpoint.safetensors").exists():
+        raise ValueError(f"start: got {str(start)!r}, but {out} holds a checkpoint to resume; expected one of them, remove the other")
+    words = frame.drop(columns="image")
+    latents = remembered(Path(out) / "latents.safetensors", vae, words, lambda: cache_latents(vae, x))["latents"]
     captions = remembered(
-        Path(out) / "captions.safetensors", text_encoder, lambda: cache_captions(text_encoder, tokenizer, frame)
+        Path(out) / "captions.safetensors", text_encoder, words, lambda: cache_captions(text_encoder, tokenizer, frame)
     )
     states, of_image = captions["states"], captions["of_image"]
     scheduler = DDIMScheduler(**SCHEDULE)
