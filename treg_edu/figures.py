@@ -62,11 +62,13 @@ def story(rows, operator):
     bands = figure.subfigures(len(rows), 1) if len(rows) > 1 else [figure]
     for band, (truth, y, groups) in zip(bands, rows):
         blocks = band.subfigures(1, 1 + len(groups), width_ratios=[2, *widths])
+        blocks[0].suptitle("truth x, measurement y", fontsize=9)
         grid = blocks[0].subplots(2, 2)
-        _show(grid[0, 0], _array(truth[0]), "truth")
-        _show(grid[0, 1], _array(_enlarged(y, truth)), "measured y")
+        _show(grid[0, 0], _array(truth[0]))
+        _show(grid[0, 1], _array(_enlarged(y, truth)))
         _show(grid[1, 0], _array(_enlarged(operator.A(truth), truth)), note="A(x)")
         grid[1, 1].axis("off")
+        grid[1, 1].text(0.5, 0.5, "below each x̂:\nA(x̂), to be\ncompared with y", ha="center", va="center", fontsize=7)
         for block, (title, group) in zip(blocks[1:], groups.items()):
             block.suptitle(title, fontsize=9)
             grid = block.subplots(2, len(group), squeeze=False)

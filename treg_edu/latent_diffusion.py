@@ -187,6 +187,8 @@ def _on_the_hub(name):
     from huggingface_hub import hf_hub_download
 
     try:
+        if "/" not in name:
+            raise ValueError("a name on the hub is owner/model")
         hf_hub_download(name, "model_index.json")
     except (OSError, ValueError) as error:
         raise FileNotFoundError(

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import warnings
 
 import torch
 
@@ -47,6 +48,7 @@ def treg(
     batch, y = len(y), y.to(prior.device, torch.promote_types(prior.dtype, torch.float32))
     noises = generators(seed, batch)
     size = image_shape(operator, y)
+    warn_of_size(prior, y, size)
     c = prior.embed_text(broadcast(prompt, batch))
     null = prior.embed_text(broadcast(null_prompt, batch, "null_prompt")).to(y.dtype)
     solve_pixels = pixel_step if is_linear(operator) else pixel_step_nonlinear
@@ -84,11 +86,22 @@ def treg(
 def check_measurement(y):
     """A measurement is a finite floating-point tensor with at least one sample, (B, C, …)."""
     if not isinstance(y, torch.Tensor) or not y.is_floating_point():
-        raise TypeError(f"y: got {getattr(y, 'dtype', type(y).__name__)}, expected a floating-point tensor (B, C, …)")
+        came = y.dtype if isinstance(y, torch.Tensor) else type(y).__name__
+        raise TypeError(f"y: got {came}, expected a floating-point torch.Tensor (B, C, …)")
     if y.ndim < 2 or 0 in y.shape:
         raise ValueError(f"y: got shape {tuple(y.shape)}, expected (B, …), none of them 0")
     if not y.isfinite().all():
         raise ValueError(f"y: {int((~y.isfinite()).sum())} of {y.numel()} values are NaN or infinite, expected finite values")
+
+
+def warn_of_size(prior, y, size):
+    """A picture passed for its measurement is a common slip; it asks for an image many times the size the prior knows."""
+    side = prior.unet.config.sample_size * 2 ** (len(prior.vae.config.block_out_channels) - 1)
+    if min(size) > 4 * side:
+        warnings.warn(
+            f"y: shape {tuple(y.shape)} means images of {size[0]}×{size[1]}; this prior was trained on {side}×{side}. Is y the measurement?",
+            stacklevel=3,
+        )
 
 
 def check_settings(guidance_scale, lam, iterations, negation):
