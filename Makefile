@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 EXTRAS := dev,train
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-# glibc otherwise returns every large tensor to the kernel and faults its pages in anew: 22 % of a training step on CPU.
+# glibc otherwise returns every large tensor to the kernel and faults its pages in anew, at every step of a training on CPU.
 export MALLOC_MMAP_THRESHOLD_ := 4294967296
 export MALLOC_TRIM_THRESHOLD_ := 8589934592
 export MALLOC_TOP_PAD_ := 268435456

@@ -222,6 +222,11 @@ def test_a_sample_does_not_depend_on_its_batch(prior, operator, settings):
     check_batch_invariance(prior, operator, measure(operator, batch=5), settings)
 
 
+@pytest.mark.parametrize("operator, negation", [(SR, "hidden"), (BOX, "projected"), (GammaCorrection(2.2), "hidden")])
+def test_nor_does_its_null_text(prior64, operator, negation):
+    check_batch_invariance(prior64, operator, measure(operator, batch=5).double(), {"negation": negation})
+
+
 def test_nor_does_it_in_phase_retrieval(prior64):
     """In double precision: phases are undefined where magnitudes vanish, so 50 iterations make a picture of float32's rounding."""
     check_batch_invariance(prior64, FourierMagnitude(), measure(FourierMagnitude(), batch=5).double(), {"negation": "hidden"})
@@ -234,9 +239,8 @@ def check_batch_invariance(prior, operator, y, settings):
     together = run(prior, operator, y, prompts, seed=seeds, **settings)[-1]
     alone = run(prior, operator, y[i : i + 1], prompts[i], seed=seeds[i], **settings)[-1]
     torch.testing.assert_close(together.x_hat[i : i + 1], alone.x_hat, rtol=0, atol=1e-4)
-    # Adam divides a gradient by its size: where a feature is all but zero, its rounding decides the step, so a few tokens' entries may differ
-    differs = (together.null_embedding[i] - alone.null_embedding[0]).abs() > 1e-4
-    assert differs.float().mean() < 0.02
+    if prior.dtype == torch.float64:  # in float32 Adam makes a full step of the rounding of an all but zero feature
+        torch.testing.assert_close(together.null_embedding[i : i + 1], alone.null_embedding, rtol=0, atol=1e-4)
     torch.testing.assert_close(together.residual[i : i + 1], alone.residual, rtol=1e-2, atol=1e-5)
 
 

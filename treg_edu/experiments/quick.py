@@ -80,7 +80,7 @@ def grade(judge, operator, y, x, x_hats, text, label_set):
     }
 
 
-def measure_arms(prior, judge, x, labels, others, seeds, arms, settings, noise_seed=10_000):
+def measure_arms(prior, judge, x, labels, others, arms, settings, noise_seed=10_000):
     """Solve every arm.  arms: {name: seeds used}; the noise of image i is drawn with seed noise_seed + i.  Returns (a row per reconstruction, {arm: (N, S, 3, H, W)}, operator, y)."""
     import pandas as pd
     from tqdm.auto import tqdm
@@ -178,7 +178,7 @@ def demo(images=3, seeds=8, out="out"):
     x, labels, others = held_out(images)
     few = range(min(2, seeds))
     arms = {arm: range(seeds) if arm in ("true text", "null text") else few for arm in ARMS}
-    rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, seeds, arms, prior.recommended)
+    rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, arms, prior.recommended)
     print_table(summary(rows, variances(pictures)), f"×{FACTOR} super-resolution of {images} held-out images, σ = {SIGMA}; means", False)
     shown = []
     for i in range(len(x)):
@@ -198,7 +198,7 @@ def run(images=32, seeds=8, out="out"):
     prior, judge = load_prior(), load_judge()
     x, labels, others = held_out(images)
     arms = dict.fromkeys(ARMS, range(seeds))
-    rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, seeds, arms, prior.recommended)
+    rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, arms, prior.recommended)
     variance = variances(pictures)
     table, paired = summary(rows, variance), claims(rows, variance)
     print_table(table, f"×{FACTOR} super-resolution of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images", True)
