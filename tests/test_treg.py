@@ -136,7 +136,7 @@ def test_the_defaults_are_the_papers():
         "steps": 200,
         "guidance_scale": 5.0,
         "lam": 1e-4,
-        "iterations": None,  # 5 of conjugate gradient, as the authors; 50 of Adam, which they never released
+        "iterations": None,  # 5 of conjugate gradient, as the authors; 50 of projected gradient, which they never released
         "every": 3,
         "until": 0.85,
         "negation": "hidden",
@@ -228,7 +228,7 @@ def test_nor_does_its_null_text(prior64, operator, negation):
 
 
 def test_nor_does_it_in_phase_retrieval(prior64):
-    """In double precision: phases are undefined where magnitudes vanish, so 50 iterations make a picture of float32's rounding."""
+    """In double precision: a phase is undefined where its magnitude vanishes, so the descent enlarges float32's rounding ten thousand times."""
     check_batch_invariance(prior64, FourierMagnitude(), measure(FourierMagnitude(), batch=5).double(), {"negation": "hidden"})
 
 

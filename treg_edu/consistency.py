@@ -8,7 +8,10 @@ No gradient passes through a network in either.
 
 import torch
 
-from .operators import conjugate_gradient
+from .operators import conjugate_gradient, inner
+
+ENOUGH = 1e-4
+"""A step must lower the objective by this share of what its slope promises (Nocedal & Wright 2006, §3.1)."""
 
 
 def is_linear(operator):
@@ -39,20 +42,32 @@ def pixel_step(operator, y, x, lam=1e-4, iterations=5):
     )
 
 
-def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50, learning_rate=0.02):
-    """The same objective for nonlinear A, by Adam from x.
+def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50):
+    """The same objective for nonlinear A, over images in [0, 1], by projected gradient descent from x with a line search.
 
-    ∇ (½ ‖y − A(x̂)‖² + ½ λ ‖x̂ − x‖²) = J_Aᵀ (A(x̂) − y) + λ (x̂ − x)
+    f(x̂) = ½ ‖y − A(x̂)‖² + ½ λ ‖x̂ − x‖²,   ∇f = J_Aᵀ (A(x̂) − y) + λ (x̂ − x)
+    x̂ ← clip(x̂ − η ∇f, 0, 1) where that lowers f enough, η growing by half; otherwise x̂ stays and η is halved
+                                                            (Armijo's rule on the projection arc, Bertsekas 1976)
 
-    learning_rate: the largest change of a pixel in one iteration, in units of the image's range.  Returns (B, 3, H, W).
+    Without the bounds a pixel that leaves [0, 1] would be lost to an operator that clips, as gamma correction does.
+    Each iteration takes one A and one Jᵀ; each sample has its own η.  Returns (B, 3, H, W).
     """
-    x_hat = x.detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([x_hat], learning_rate)
+
+    def objective(x_hat):
+        residual, away = operator.A(x_hat) - y, x_hat - x
+        value = inner(residual, residual).view(-1, 1, 1, 1) + lam * inner(away, away)
+        return value / 2, operator.A_vjp(x_hat, residual) + lam * away
+
+    x_hat = x.clamp(0, 1)
+    value, gradient = objective(x_hat)
+    eta = torch.ones_like(value)
     for _ in range(iterations):
-        at = x_hat.detach()
-        x_hat.grad = operator.A_vjp(at, operator.A(at) - y) + lam * (at - x)
-        optimizer.step()
-    return x_hat.detach()
+        trial = (x_hat - eta * gradient).clamp(0, 1)
+        trial_value, trial_gradient = objective(trial)
+        lower = trial_value <= value + ENOUGH * inner(gradient, trial - x_hat)
+        x_hat, gradient = torch.where(lower, trial, x_hat), torch.where(lower, trial_gradient, gradient)
+        value, eta = torch.where(lower, trial_value, value), torch.where(lower, 1.5 * eta, eta / 2)
+    return x_hat
 
 
 def latent_step(z_y, z0, alpha_bar_prev):

@@ -24,8 +24,8 @@ def adaptive_negation(null_embedding, image_feature, learning_rate=1e-3, iterati
     hidden states, two spaces that CLIP never aligned; `LatentDiffusion.to_hidden_space(feature)` compares in the shared one instead.
     Returns (B, L, d).
 
-    The objective is linear in c_∅, so its gradient f / (L ‖f‖) never changes and Adam, which divides a gradient by its own size,
-    takes the same step each time: c_∅ − iterations · learning_rate · sign(f), on every token.
+    The objective is linear in c_∅, so its gradient ∇ sim = f / (L ‖f‖), the same for every token, never changes, and Adam, which divides
+    a gradient by its own size, takes the same step each time: c_∅ − iterations · learning_rate · sign(f).
     """
     if image_feature.shape[-1] != null_embedding.shape[-1]:
         raise ValueError(
@@ -33,11 +33,9 @@ def adaptive_negation(null_embedding, image_feature, learning_rate=1e-3, iterati
         )
     # In float32 at least: the square of this gradient is 0 in float16, and Adam divides by its root.
     dtype = torch.promote_types(null_embedding.dtype, torch.float32)
-    c = null_embedding.detach().to(dtype, copy=True).requires_grad_()
+    c = null_embedding.detach().to(dtype, copy=True)
+    c.grad = (F.normalize(image_feature.detach().to(dtype), dim=-1)[:, None] / c.shape[1]).expand_as(c).contiguous()
     optimizer = torch.optim.Adam([c], learning_rate)
     for _ in range(iterations):
-        optimizer.zero_grad()
-        with torch.enable_grad():
-            similarity(image_feature.detach().to(dtype), c).sum().backward()
         optimizer.step()
-    return c.detach().to(null_embedding.dtype)
+    return c.to(null_embedding.dtype)

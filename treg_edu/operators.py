@@ -406,23 +406,23 @@ def conjugate_gradient(matvec, b, x=None, iterations=50, tolerance=1e-6):
     ‖r‖ ≤ tolerance ‖b‖, so it comes out the same in any batch.  Returns the shape of b.
     """
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - matvec(x))
-    p, rr = r, _inner(r, r)
-    enough = tolerance**2 * _inner(b, b)
+    p, rr = r, inner(r, r)
+    enough = tolerance**2 * inner(b, b)
     for _ in range(iterations):
         active = ~(rr <= enough)  # not "rr > enough": a NaN must show in the result
         if not active.any():
             break
         Mp = matvec(p)
-        alpha = torch.where(active, rr / _inner(p, Mp), 0).to(b.dtype)
+        alpha = torch.where(active, rr / inner(p, Mp), 0).to(b.dtype)
         x = x + alpha * p
         r = r - alpha * Mp
-        rr_before, rr = rr, _inner(r, r)
+        rr_before, rr = rr, inner(r, r)
         beta = torch.where(active, rr / rr_before, 0).to(b.dtype)
         p = r + beta * p
     return x
 
 
-def _inner(a, b):
+def inner(a, b):
     """⟨a, b⟩ for each sample, (B, 1, …), in float32 at least: float16 overflows on an image's sum of squares."""
     return (_at_least_float32(a) * _at_least_float32(b)).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
 

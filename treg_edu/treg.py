@@ -35,7 +35,8 @@ def treg(
 
     prior: a `LatentDiffusion`.  operator: of `treg_edu.operators`, or a `deepinv.physics` object.  y: B measurements.
     prompt, null_prompt: one string, or a list of B.  steps: T.  guidance_scale: ω.  lam: λ of the pixel step, solved by `iterations` of
-    conjugate gradient (linear A, 5 if None) or of Adam (nonlinear A, 50 if None).  every, until: Γ, every `every`-th among the first `until` · T steps.
+    conjugate gradient (linear A, 5 if None) or of projected gradient (nonlinear A, 50 if None).
+    every, until: Γ, every `every`-th among the first `until` · T steps.
     negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
     projection; None leaves c_∅ alone.  seed: see `diffusion.generators`.
     Defaults are the authors' (ω = 5, 200 steps, for Stable Diffusion 1.5 at 512×512); `prior.recommended` holds the bundled prior's.

@@ -30,7 +30,7 @@ SCHEDULE = dict(
     clip_sample=False,
     set_alpha_to_one=True,
 )
-COPIES = 6  # cached latents of each image: itself, and five shifts of it
+COPIES = 3  # cached latents of each image: itself, and two shifts of it
 CAPTIONS = 4  # cached captions of each image, besides the label
 UNCONDITIONAL = 0.12
 MIN_SNR, FLOOR = 5.0, 0.25
