@@ -15,6 +15,8 @@ from torch import nn
 from treg_edu import images
 from treg_edu.training import clip, data, loop, vae
 
+CORPUS = images.data_folder() / "images" / "emoji.parquet"
+
 RUN = """
 import torch, sys
 from torch import nn
@@ -127,21 +129,29 @@ def test_padding_changes_no_text_feature(prior):
 
 def test_info_nce_is_the_formula():
     torch.manual_seed(0)
-    image, text = torch.randn(3, 5), torch.randn(6, 5)
+    image, text, concept = torch.randn(3, 5), torch.randn(7, 5), torch.tensor([6, 0, 2])
     loss = clip.Loss(lambda x: image, lambda t: text, [], [], nn.Parameter(torch.tensor(1.0)))
     a, b = image / image.norm(dim=1, keepdim=True), text / text.norm(dim=1, keepdim=True)
-    logits = torch.e * a @ b.T
-    by_hand = -0.5 * (logits.log_softmax(1).diagonal().mean() + logits[:, :3].log_softmax(0).diagonal().mean())
-    assert torch.allclose(loss(torch.zeros(3, 3, 64, 64), torch.zeros(6, 2, dtype=torch.long)), by_hand)
+    log_p = (torch.e * a @ b.T).log_softmax(1)
+    by_hand = -(0.9 * log_p[range(3), concept] + 0.1 * log_p.mean(1)).mean()  # a tenth of the weight spread over all concepts
+    assert torch.allclose(loss(torch.zeros(3, 3, 64, 64), torch.zeros(7, 2, dtype=torch.long), concept), by_hand)
+
+
+def test_each_concept_has_its_own_row_of_captions(prior):
+    _, frame = data.load(CORPUS, "train")
+    texts = clip.captions(prior.tokenizer, frame)
+    labels = list(dict.fromkeys(frame["label"]))
+    assert texts.shape[:2] == (clip.CAPTIONS, len(labels))
+    first = prior.tokenizer.batch_decode(texts[0], skip_special_tokens=True)
+    assert [text.replace(" ", "") for text in first] == [label.replace(" ", "").lower() for label in labels]
 
 
 def test_the_corpus_reads_with_pandas_and_datasets():
     from datasets import load_dataset
 
-    path = images.data_folder() / "images" / "emoji.parquet"
-    assert path.stat().st_size <= 25e6
-    frame = pd.read_parquet(path)
-    dataset = load_dataset("parquet", data_files=str(path), split="train")
+    assert CORPUS.stat().st_size <= 25e6
+    frame = pd.read_parquet(CORPUS)
+    dataset = load_dataset("parquet", data_files=str(CORPUS), split="train")
     assert len(frame) == len(dataset) and dataset[0]["image"].size == (64, 64)
     assert set(frame["licence"]) <= {"Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "MIT"}
     assert frame["label"].nunique() >= 280 and len(frame) >= 1900

@@ -553,15 +553,6 @@ def train_tower(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20
     print_figures("tower", recipes.train_tower(corpus, out, minutes))
 
 
-@train_app.command("judge-tower")
-@one_line_errors
-def train_judge_tower(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20):
-    """The judge's image tower, further; its text tower stays.  After judge."""
-    from treg_edu.training import recipes
-
-    print_figures("judge-tower", recipes.train_judge_tower(corpus, out, minutes))
-
-
 @train_app.command("unet")
 @one_line_errors
 def train_unet(

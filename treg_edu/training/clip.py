@@ -1,7 +1,7 @@
 """Two CLIPs on the same training images: the prior's (a ViT), and the judge (a ResNet) that grades what the first helped to make.
 
-Both learn by InfoNCE (Radford et al. 2021): each of B images of distinct concepts against their B captions and as many captions of
-other concepts, and each of the B captions against the B images.
+Both learn by InfoNCE (Radford et al. 2021), with one caption of every concept of the corpus as the texts that an image is held against:
+there are few enough of them.
 """
 
 import json
@@ -16,6 +16,8 @@ from . import data, loop
 TOKENS = 32
 WIDTH = 192  # of text, of image features, of cross-attention: adaptive negation needs them equal
 VOCABULARY = 2000
+CAPTIONS = 8  # draws of one caption for each concept
+LOG_SCALE, SMOOTHING = 2.66, 0.1
 
 
 def train_tokenizer(frame):
@@ -79,20 +81,22 @@ def new_judge(tokenizer):
 
 
 class Loss(nn.Module):
-    """InfoNCE.  images: (B, 3, 64, 64) of distinct concepts; tokens: (2B, L), their captions, then captions of B other concepts."""
+    """Cross-entropy of each image against one caption of every concept, by cosine times a learnt scale.
+
+    images: (B, 3, 64, 64).  texts: what `text_features` takes, one row for each of C concepts.  concept: (B,), each image's row.
+    image_tower, text_tower: the modules to train.
+    """
 
     def __init__(self, image_features, text_features, image_tower, text_tower, scale=None):
         super().__init__()
         self.image_features, self.text_features = image_features, text_features
         self.image_tower, self.text_tower = nn.ModuleList(image_tower), nn.ModuleList(text_tower)
-        self.log_scale = nn.Parameter(torch.tensor(2.66)) if scale is None else scale
+        self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE)) if scale is None else scale
 
-    def forward(self, images, tokens):
+    def forward(self, images, texts, concept):
         image = F.normalize(self.image_features(2 * images - 1).float(), dim=-1)
-        text = F.normalize(self.text_features(tokens).float(), dim=-1)
-        similarity = self.log_scale.exp().clamp(max=100) * image @ text.T
-        itself = torch.arange(len(images), device=images.device)
-        return 0.5 * (F.cross_entropy(similarity, itself) + F.cross_entropy(similarity[:, : len(images)].T, itself))
+        text = F.normalize(self.text_features(texts).float(), dim=-1)
+        return F.cross_entropy(self.log_scale.exp().clamp(max=100) * image @ text.T, concept, label_smoothing=SMOOTHING)
 
 
 def clip_loss(clip):
@@ -114,20 +118,34 @@ def judge_loss(image_tower, text_tower):
     )
 
 
-def train(loss, tokenizer, corpus, out, *, minutes, hue, batch_size=64, peak=1e-3, weight_decay=0.1, seed=0):
-    """Train the towers inside `loss`.  Returns the log of the loop."""
-    x, frame = data.load(corpus, "train")
-    labels = list(dict.fromkeys(frame["label"]))
-    members = [torch.tensor(frame.index[frame["label"] == label].to_list()) for label in labels]
+def locked(loss, text_projection):
+    """The same with the text tower as it is, but for its projection, so that the hidden states a U-Net was trained on stay.
 
-    def one(indices, generator):
-        return int(indices[torch.randint(len(indices), (), generator=generator)])
+    Its texts are pooled states, (C, d).  ("Locked" tuning, Zhai et al. 2022, with the text locked.)
+    """
+    return Loss(loss.image_features, text_projection, loss.image_tower, [text_projection], loss.log_scale)
+
+
+def captions(tokenizer, frame, seed=0):
+    """One caption of every label, drawn CAPTIONS times, the label alone first, as tokens (CAPTIONS, C, L)."""
+    generator = torch.Generator().manual_seed(seed)
+    members = [group for _, group in frame.groupby("label", sort=False)]
+
+    def drawn():
+        return [data.caption(group.iloc[int(torch.randint(len(group), (), generator=generator))], generator) for group in members]
+
+    texts = [group["label"].iloc[0] for group in members] + [text for _ in range(CAPTIONS - 1) for text in drawn()]
+    return tokenise(tokenizer, texts).unflatten(0, (CAPTIONS, -1))
+
+
+def train(loss, texts, corpus, out, *, minutes, hue, batch_size=64, peak=1e-3, weight_decay=0.1, seed=0):
+    """Train the towers inside `loss`.  texts: (draws, C, …), concepts in the order of the corpus.  Returns the log of the loop."""
+    x, frame = data.load(corpus, "train")
+    concept = torch.tensor(frame["label"].factorize()[0])
 
     def batch(generator):
-        concepts = torch.randperm(len(labels), generator=generator)[: 2 * batch_size].tolist()
-        rows = [one(members[concept], generator) for concept in concepts]
-        images = augment(x[rows[:batch_size]], generator, hue)
-        return images, tokenise(tokenizer, [data.caption(frame.iloc[row], generator) for row in rows])
+        rows = torch.randint(len(x), (batch_size,), generator=generator)
+        return augment(x[rows], generator, hue), texts[torch.randint(len(texts), (), generator=generator)], concept[rows]
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
@@ -135,49 +153,10 @@ def train(loss, tokenizer, corpus, out, *, minutes, hue, batch_size=64, peak=1e-
 def augment(x, generator, hue):
     """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen.
 
-    hue: the share of images with their colours turned; a transformer on 16 patches learns little from shape alone.
+    hue: the share of images with their colours turned; a transformer on few patches learns little from shape alone.
     """
     x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15)
     return data.degrade(data.recolour(data.turn_hue(x, generator, hue, hue / 3), generator), generator)
-
-
-class LockedLoss(nn.Module):
-    """Cross-entropy of images against one caption of every concept, the text tower frozen but for its projection.
-
-    images: (B, 3, 64, 64).  pooled: (C, d), text states before the projection.  concept: (B,).
-    """
-
-    def __init__(self, loss, text_projection):
-        super().__init__()
-        self.image_features, self.image_tower = loss.image_features, loss.image_tower
-        self.text_projection, self.log_scale = text_projection, loss.log_scale
-
-    def forward(self, images, pooled, concept):
-        image = F.normalize(self.image_features(2 * images - 1).float(), dim=-1)
-        text = F.normalize(self.text_projection(pooled).float(), dim=-1)
-        return F.cross_entropy(self.log_scale.exp().clamp(max=100) * image @ text.T, concept, label_smoothing=0.05)
-
-
-def train_locked(
-    loss, text_model, text_projection, tokenizer, corpus, out, *, minutes, hue, batch_size=64, peak=1e-3, weight_decay=0.1, seed=1
-):
-    """Go on with the image tower and the projections alone, so that the hidden states a U-Net is trained on stay as they are.
-
-    ("Locked" tuning, Zhai et al. 2022, with the text locked.)  Returns the log of the loop.
-    """
-    x, frame = data.load(corpus, "train")
-    labels = list(dict.fromkeys(frame["label"]))
-    concept = torch.tensor([labels.index(label) for label in frame["label"]])
-    generator = torch.Generator().manual_seed(seed)
-    drawn = [labels] + [[data.caption(row, generator) for _, row in frame.drop_duplicates("label").iterrows()] for _ in range(7)]
-    with torch.no_grad():
-        pooled = torch.stack([text_model(input_ids=tokenise(tokenizer, texts)).pooler_output for texts in drawn])
-
-    def batch(generator):
-        rows = torch.randint(len(x), (batch_size,), generator=generator)
-        return augment(x[rows], generator, hue), pooled[torch.randint(len(pooled), (), generator=generator)], concept[rows]
-
-    return loop.fit(LockedLoss(loss, text_projection), batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
 def tokenise(tokenizer, texts):

@@ -1,9 +1,12 @@
 """From the four trainings to what ships: `data/prior`, a diffusers Stable Diffusion folder with its CLIP, and `data/judge`."""
 
 import json
+import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
+WRITTEN_BY_HAND = ("README.md", "samples.png")
 
 
 def text_tower(clip):
@@ -19,26 +22,24 @@ def save_prior(folder, vae, unet, clip, tokenizer, scheduler, recommended):
     """Write a folder that `StableDiffusionPipeline.from_pretrained` and `treg_edu.load_prior` both read, in float16 safetensors."""
     from diffusers import StableDiffusionPipeline
 
-    beside = Path(f"{folder}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    pipeline = StableDiffusionPipeline(
-        vae=vae.half(),
-        text_encoder=text_tower(clip).half(),
-        tokenizer=tokenizer,
-        unet=unet.half(),
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(beside, max_shard_size="15MB")
-    _load_as_float32(beside / "text_encoder" / "config.json")
-    clip.half().save_pretrained(beside / "clip", max_shard_size="15MB")
-    side = clip.config.vision_config.image_size
-    preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": side}, "do_normalize": True}
-    (beside / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")
-    (beside / "treg.json").write_text(json.dumps(recommended, indent=2) + "\n")
-    _replace(beside, folder)
+    with replacing(folder, keep=WRITTEN_BY_HAND) as beside:
+        pipeline = StableDiffusionPipeline(
+            vae=vae.half(),
+            text_encoder=text_tower(clip).half(),
+            tokenizer=tokenizer,
+            unet=unet.half(),
+            scheduler=scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.save_pretrained(beside, max_shard_size="15MB")
+        _load_as_float32(beside / "text_encoder" / "config.json")
+        clip.half().save_pretrained(beside / "clip", max_shard_size="15MB")
+        side = clip.config.vision_config.image_size
+        preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": side}, "do_normalize": True}
+        (beside / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")
+        (beside / "treg.json").write_text(json.dumps(recommended, indent=2) + "\n")
 
 
 def _load_as_float32(config):
@@ -47,22 +48,33 @@ def _load_as_float32(config):
 
 
 def save_judge(folder, image_encoder, text_encoder, tokenizer):
-    beside = Path(f"{folder}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    image_encoder.half().save_pretrained(beside / "image_encoder")
-    text_encoder.half().save_pretrained(beside / "text_encoder")
-    tokenizer.save_pretrained(beside / "tokenizer")
-    _replace(beside, folder)
+    """Write a folder that `treg_edu.load_judge` reads, in float16 safetensors."""
+    with replacing(folder, keep=WRITTEN_BY_HAND) as beside:
+        image_encoder.half().save_pretrained(beside / "image_encoder")
+        text_encoder.half().save_pretrained(beside / "text_encoder")
+        tokenizer.save_pretrained(beside / "tokenizer")
 
 
-def _replace(beside, folder):
+@contextmanager
+def replacing(folder, keep=()):
+    """A folder beside `folder` to write into, which takes its place at the end, and is removed if writing fails.
+
+    keep: names of files to take over from the folder that is replaced.
+    """
     folder = Path(folder)
-    for keep in ("README.md", "samples.png"):
-        if (folder / keep).is_file():
-            shutil.copy2(folder / keep, beside / keep)
-    old = Path(f"{folder}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    beside, old = folder.with_name(f"{folder.name}.part"), folder.with_name(f"{folder.name}.old")
+    for left_over in (beside, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        for name in keep:
+            if (folder / name).is_file():
+                shutil.copy2(folder / name, beside / name)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     if folder.exists():
-        folder.rename(old)
-    beside.rename(folder)
+        os.replace(folder, old)
+    os.replace(beside, folder)
     shutil.rmtree(old, ignore_errors=True)

@@ -4,25 +4,23 @@
     runs/NAME/final                    what the next training, and `export`, read
     runs/tokenizer                     shared by all
 
-Order: `train_vae`, `train_clip`, `train_judge`; `train_unet`; where wanted `train_decoder`, `train_tower`, `train_judge_tower`, which
-leave latents and text states as the U-Net knows them; `export`.
+Order: `train_vae`, `train_clip`, `train_judge`; `train_unet`; where wanted `train_decoder` and `train_tower`, which leave
+latents and text states as the U-Net knows them; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
 import json
-import os
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from . import clip, corpus as corpora, data, prior, unet, vae
+from .prior import replacing
 
 RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
-CLIP_SEEDS, JUDGE_SEEDS = (0, 0, 3), (1234, 77, 99)  # of the first weights, of the batches, of the batches with the text locked
+CLIP_SEEDS, JUDGE_SEEDS = (0, 0, 3), (1234, 77)  # of the first weights, of the batches, of the batches with the text locked
 CLIP_HUE, JUDGE_HUE = 0.08, 1 / 3
-LOCKED_LOG_SCALE = 3.0  # a softer start than where the first training ended
 
 
 def make_corpus(folder, path):
@@ -63,21 +61,21 @@ def train_decoder(corpus, runs, minutes):
 
 def train_clip(corpus, runs, minutes):
     """The prior's CLIP.  Returns its log, and how often a held-out image finds its name."""
-    tokenizer = tokenizer_of(corpus, runs)
+    tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(CLIP_SEEDS[0])
     model = clip.new_clip(tokenizer)
     loss = clip.clip_loss(model)
-    log = clip.train(loss, tokenizer, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[1])
+    log = clip.train(loss, texts, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
 
 
 def train_judge(corpus, runs, minutes):
     """The judge.  Returns the same as `train_clip`."""
-    tokenizer = tokenizer_of(corpus, runs)
+    tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(JUDGE_SEEDS[0])
     image_tower, text_tower = clip.new_judge(tokenizer)
     loss = clip.judge_loss(image_tower, text_tower)
-    log = clip.train(loss, tokenizer, corpus, Path(runs) / "judge", minutes=minutes, hue=JUDGE_HUE, peak=2e-3, seed=JUDGE_SEEDS[1])
+    log = clip.train(loss, texts, corpus, Path(runs) / "judge", minutes=minutes, hue=JUDGE_HUE, peak=2e-3, seed=JUDGE_SEEDS[1])
     parts = {"image_encoder": image_tower, "text_encoder": text_tower}
     return finish(runs, "judge", parts, log, lambda: zero_shot(loss, tokenizer, corpus))
 
@@ -86,29 +84,21 @@ def train_tower(corpus, runs, minutes):
     """The image tower of the prior's CLIP, further, the text tower locked.  Returns the same as `train_clip`."""
     from transformers import CLIPModel
 
-    tokenizer = tokenizer_of(corpus, runs)
+    tokenizer, texts = texts_of(corpus, runs)
     model = CLIPModel.from_pretrained(finished(runs, "clip"))
+    with torch.no_grad():
+        pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
     loss = clip.clip_loss(model)
-    locked = (loss, model.text_model.eval(), model.text_projection)
-    log = train_locked(locked, tokenizer, corpus, Path(runs) / "tower", minutes, CLIP_HUE, CLIP_SEEDS[2])
+    loss.log_scale.data.fill_(clip.LOG_SCALE)
+    locked = clip.locked(loss, model.text_projection)
+    log = clip.train(locked, pooled, corpus, Path(runs) / "tower", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[2])
     return finish(runs, "tower", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
 
 
-def train_judge_tower(corpus, runs, minutes):
-    """The judge's image tower, further, its text tower locked.  Returns the same as `train_clip`."""
+def texts_of(corpus, runs):
+    """(tokenizer, `clip.captions` of the training split)."""
     tokenizer = tokenizer_of(corpus, runs)
-    image_tower, text_tower = load_judge_towers(finished(runs, "judge"))
-    loss = clip.judge_loss(image_tower, text_tower)
-    locked = (loss, text_tower.text_model.eval(), text_tower.text_projection)
-    log = train_locked(locked, tokenizer, corpus, Path(runs) / "judge-tower", minutes, JUDGE_HUE, JUDGE_SEEDS[2])
-    parts = {"image_encoder": image_tower, "text_encoder": text_tower}
-    return finish(runs, "judge-tower", parts, log, lambda: zero_shot(loss, tokenizer, corpus))
-
-
-def train_locked(locked, tokenizer, corpus, out, minutes, hue, seed):
-    """`clip.train_locked` from a softened scale.  locked: (loss, text model, text projection)."""
-    locked[0].log_scale.data.fill_(LOCKED_LOG_SCALE)
-    return clip.train_locked(*locked, tokenizer, corpus, out, minutes=minutes, hue=hue, seed=seed)
+    return tokenizer, clip.captions(tokenizer, data.load(corpus, "train")[1])
 
 
 def load_judge_towers(folder):
@@ -166,7 +156,7 @@ def export(runs, folder):
     from transformers import CLIPModel, CLIPTokenizer
 
     runs, folder = Path(runs), Path(folder)
-    denoiser, both_towers, judge = finished(runs, "unet"), latest(runs, "clip", "tower"), latest(runs, "judge", "judge-tower")
+    denoiser, both_towers, judge = finished(runs, "unet"), latest(runs, "clip", "tower"), finished(runs, "judge")
     tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
     settings = folder / "prior" / "treg.json"
     recommended = json.loads(settings.read_text()) if settings.is_file() else RECOMMENDED
@@ -231,19 +221,3 @@ def finish(runs, name, models, log, figures):
         for subfolder, model in models.items():
             model.save_pretrained(beside / subfolder)
     return log | figures()
-
-
-@contextmanager
-def replacing(folder):
-    """A folder beside `folder` to write into, which takes its place at the end, and is removed if writing fails."""
-    folder = Path(folder)
-    beside = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(beside, folder)
