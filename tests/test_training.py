@@ -129,12 +129,29 @@ def test_padding_changes_no_text_feature(prior):
 
 def test_info_nce_is_the_formula():
     torch.manual_seed(0)
-    image, text, concept = torch.randn(3, 5), torch.randn(7, 5), torch.tensor([6, 0, 2])
-    loss = clip.Loss(lambda x: image, lambda t: text, [], [], nn.Parameter(torch.tensor(1.0)))
-    a, b = image / image.norm(dim=1, keepdim=True), text / text.norm(dim=1, keepdim=True)
-    log_p = (torch.e * a @ b.T).log_softmax(1)
+    query, key, concept = torch.randn(3, 5), torch.randn(7, 5), torch.tensor([6, 0, 2])
+    loss = clip.Loss(lambda q: q, lambda k: k, [])
+    a, b = query / query.norm(dim=1, keepdim=True), key / key.norm(dim=1, keepdim=True)
+    log_p = (loss.log_scale.exp() * a @ b.T).log_softmax(1)
     by_hand = -(0.9 * log_p[range(3), concept] + 0.1 * log_p.mean(1)).mean()  # a tenth of the weight spread over all concepts
-    assert torch.allclose(loss(torch.zeros(3, 3, 64, 64), torch.zeros(7, 2, dtype=torch.long), concept), by_hand)
+    assert torch.allclose(loss(query, key, nn.functional.one_hot(concept, 7).float()), by_hand)
+
+
+def test_whitened_features_begin_in_all_directions():
+    torch.manual_seed(0)
+    pooled = torch.randn(500, 8) @ torch.randn(8, 8) + 3
+    projection = nn.Linear(8, 8, bias=False)
+    clip.whiten(projection, pooled)
+    features = projection(pooled)
+    assert torch.allclose(features.T @ features / 500, torch.eye(8), atol=1e-3)
+
+
+def test_a_mixture_keeps_images_and_targets_together():
+    x, target = torch.rand(4, 3, 8, 8, dtype=torch.float64), torch.eye(4, dtype=torch.float64)
+    mixed = [clip.mix(x, target, torch.Generator().manual_seed(seed)) for seed in range(20)]
+    for image, share in mixed:
+        torch.testing.assert_close(image, torch.einsum("bc,chwk->bhwk", share, x))
+    assert 5 < sum(torch.equal(share, target) for _, share in mixed) < 15
 
 
 def test_each_concept_has_its_own_row_of_captions(prior):

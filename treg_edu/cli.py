@@ -517,10 +517,19 @@ def train_vae(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
     print_figures("vae", recipes.train_vae(corpus, out, minutes))
 
 
+@train_app.command("text")
+@one_line_errors
+def train_text(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 5):
+    """The text tower of the prior's CLIP, and the tokenizer."""
+    from treg_edu.training import recipes
+
+    print_figures("text", recipes.train_text(corpus, out, minutes))
+
+
 @train_app.command("clip")
 @one_line_errors
 def train_clip(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
-    """The prior's CLIP, and the tokenizer."""
+    """The image tower of the prior's CLIP.  After text, whose tower stays."""
     from treg_edu.training import recipes
 
     print_figures("clip", recipes.train_clip(corpus, out, minutes))
@@ -544,15 +553,6 @@ def train_decoder(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 
     print_figures("decoder", recipes.train_decoder(corpus, out, minutes))
 
 
-@train_app.command("tower")
-@one_line_errors
-def train_tower(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20):
-    """The image tower of the prior's CLIP, further; its text tower stays.  After clip."""
-    from treg_edu.training import recipes
-
-    print_figures("tower", recipes.train_tower(corpus, out, minutes))
-
-
 @train_app.command("unet")
 @one_line_errors
 def train_unet(
@@ -561,7 +561,7 @@ def train_unet(
     minutes: Minutes = 120,
     start: Annotated[Optional[Path], typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
 ):
-    """The denoiser.  After vae and clip."""
+    """The denoiser.  After vae and text."""
     from treg_edu.training import recipes
 
     print_figures("unet", recipes.train_unet(corpus, out, minutes, start))

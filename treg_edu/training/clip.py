@@ -1,7 +1,9 @@
 """Two CLIPs on the same training images: the prior's (a ViT), and the judge (a ResNet) that grades what the first helped to make.
 
-Both learn by InfoNCE (Radford et al. 2021), with one caption of every concept of the corpus as the texts that an image is held against:
-there are few enough of them.
+Both are trained by InfoNCE (Radford et al. 2021), one tower after the other. Trained together from nothing on so few images, the text tower
+learnt colours and little else: 99 % of the variance of its states lay in ten directions, and no U-Net can draw a fox from the states of a
+potato. So the prior's text tower first learns to tell the captions of one concept from those of all others, and its image tower then learns
+to find them, the text locked. The judge goes the other way round: its image tower learns to tell concepts, its text tower to name them.
 """
 
 import json
@@ -16,7 +18,7 @@ from . import data, loop
 TOKENS = 32
 WIDTH = 192  # of text, of image features, of cross-attention: adaptive negation needs them equal
 VOCABULARY = 2000
-CAPTIONS = 8  # draws of one caption for each concept
+CAPTIONS = 16  # draws of one caption for each concept
 LOG_SCALE, SMOOTHING = 2.66, 0.1
 
 
@@ -65,7 +67,7 @@ def new_clip(tokenizer):
         num_hidden_layers=5,
         num_attention_heads=4,
         image_size=64,
-        patch_size=16,
+        patch_size=8,
         projection_dim=WIDTH,
     )
     text = text_config(tokenizer, WIDTH, layers=3, heads=4)
@@ -81,49 +83,40 @@ def new_judge(tokenizer):
 
 
 class Loss(nn.Module):
-    """Cross-entropy of each image against one caption of every concept, by cosine times a learnt scale.
+    """InfoNCE with all concepts as keys: cross-entropy of the cosines of queries and keys, times a learnt scale.
 
-    images: (B, 3, 64, 64).  texts: what `text_features` takes, one row for each of C concepts.  concept: (B,), each image's row.
-    image_tower, text_tower: the modules to train.
+    queries: (B, …), what `query_features` takes.  keys: (C, …), what `key_features` takes, one for each concept.
+    target: (B, C), each query's shares of the concepts.  trained: the modules to train, besides the scale.
     """
 
-    def __init__(self, image_features, text_features, image_tower, text_tower, scale=None):
+    def __init__(self, query_features, key_features, trained):
         super().__init__()
-        self.image_features, self.text_features = image_features, text_features
-        self.image_tower, self.text_tower = nn.ModuleList(image_tower), nn.ModuleList(text_tower)
-        self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE)) if scale is None else scale
+        self.query_features, self.key_features, self.trained = query_features, key_features, nn.ModuleList(trained)
+        self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
 
-    def forward(self, images, texts, concept):
-        image = F.normalize(self.image_features(2 * images - 1).float(), dim=-1)
-        text = F.normalize(self.text_features(texts).float(), dim=-1)
-        return F.cross_entropy(self.log_scale.exp().clamp(max=100) * image @ text.T, concept, label_smoothing=SMOOTHING)
+    def forward(self, queries, keys, target):
+        query = F.normalize(self.query_features(queries).float(), dim=-1)
+        key = F.normalize(self.key_features(keys).float(), dim=-1)
+        return F.cross_entropy(self.log_scale.exp().clamp(max=100) * query @ key.T, target, label_smoothing=SMOOTHING)
 
 
-def clip_loss(clip):
-    return Loss(
-        lambda x: clip.visual_projection(clip.vision_model(pixel_values=x).pooler_output),
+def clip_features(clip):
+    """(image features of x in [0, 1], text features of tokens), as functions."""
+    return (
+        lambda x: clip.visual_projection(clip.vision_model(pixel_values=2 * x - 1).pooler_output),
         lambda tokens: clip.text_projection(clip.text_model(input_ids=tokens).pooler_output),
-        [clip.vision_model, clip.visual_projection],
-        [clip.text_model, clip.text_projection],
-        clip.logit_scale,
     )
 
 
-def judge_loss(image_tower, text_tower):
-    return Loss(
-        lambda x: image_tower(x).pooler_output.flatten(1),
-        lambda tokens: text_tower(input_ids=tokens).text_embeds,
-        [image_tower],
-        [text_tower],
-    )
+def judge_features(image_tower, text_tower):
+    """The same for the judge."""
+    return lambda x: image_tower(2 * x - 1).pooler_output.flatten(1), lambda tokens: text_tower(input_ids=tokens).text_embeds
 
 
-def locked(loss, text_projection):
-    """The same with the text tower as it is, but for its projection, so that the hidden states a U-Net was trained on stay.
-
-    Its texts are pooled states, (C, d).  ("Locked" tuning, Zhai et al. 2022, with the text locked.)
-    """
-    return Loss(loss.image_features, text_projection, loss.image_tower, [text_projection], loss.log_scale)
+def whiten(text_projection, pooled):
+    """Set a projection to (1/N Σ p pᵀ)^(−1/2), so that the features of N pooled states (N, d) begin in all directions."""
+    values, vectors = torch.linalg.eigh(pooled.T @ pooled / len(pooled))
+    text_projection.weight.data.copy_(vectors @ torch.diag(values.clamp(min=1e-4 * values.max()).rsqrt()) @ vectors.T)
 
 
 def captions(tokenizer, frame, seed=0):
@@ -138,14 +131,27 @@ def captions(tokenizer, frame, seed=0):
     return tokenise(tokenizer, texts).unflatten(0, (CAPTIONS, -1))
 
 
-def train(loss, texts, corpus, out, *, minutes, hue, batch_size=64, peak=1e-3, weight_decay=0.1, seed=0):
-    """Train the towers inside `loss`.  texts: (draws, C, …), concepts in the order of the corpus.  Returns the log of the loop."""
+def train_on_images(loss, keys, corpus, out, *, minutes, hue, batch_size=64, peak=2e-3, weight_decay=0.1, seed=0):
+    """Train `loss` with augmented images as queries.  keys: (draws, C, …), one draw a step.  Returns the log of the loop."""
     x, frame = data.load(corpus, "train")
-    concept = torch.tensor(frame["label"].factorize()[0])
+    concepts = F.one_hot(torch.tensor(frame["label"].factorize()[0])).float()
 
     def batch(generator):
         rows = torch.randint(len(x), (batch_size,), generator=generator)
-        return augment(x[rows], generator, hue), texts[torch.randint(len(texts), (), generator=generator)], concept[rows]
+        images, target = mix(augment(x[rows], generator, hue), concepts[rows], generator)
+        return images, keys[torch.randint(len(keys), (), generator=generator)], target
+
+    return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+
+
+def train_on_captions(loss, texts, out, *, minutes, batch_size=128, peak=1e-3, weight_decay=0.01, seed=0):
+    """Train `loss` with captions as queries and concepts, by number, as keys.  texts: (draws, C, L).  Returns the log of the loop."""
+    draws, count = texts.shape[:2]
+    concepts = torch.eye(count)
+
+    def batch(generator):
+        draw, concept = torch.randint(draws, (batch_size,), generator=generator), torch.randint(count, (batch_size,), generator=generator)
+        return texts[draw, concept], torch.arange(count), concepts[concept]
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
@@ -155,8 +161,16 @@ def augment(x, generator, hue):
 
     hue: the share of images with their colours turned; a transformer on few patches learns little from shape alone.
     """
-    x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15)
+    x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15, degrees=12)
     return data.degrade(data.recolour(data.turn_hue(x, generator, hue, hue / 3), generator), generator)
+
+
+def mix(x, target, generator):
+    """Half of the batches as mixtures λ x + (1 − λ) x' of images and of targets, λ uniform  (mixup, Zhang et al. 2018)."""
+    if torch.rand((), generator=generator) < 0.5:
+        return x, target
+    share = torch.rand((), generator=generator)
+    return share * x + (1 - share) * x.flip(0), share * target + (1 - share) * target.flip(0)
 
 
 def tokenise(tokenizer, texts):
@@ -165,9 +179,8 @@ def tokenise(tokenizer, texts):
 
 
 @torch.no_grad()
-def zero_shot(loss, tokenizer, x, names, labels):
+def zero_shot(image_features, text_features, tokenizer, x, names, labels):
     """Held-out image → label among all labels.  {"top1", "top5"}: the shares of images whose name is the best, or among five."""
-    loss.eval()
-    features = torch.cat([loss.image_features(2 * part - 1) for part in x.split(64)])
+    features = torch.cat([image_features(part) for part in x.split(64)])
     own = [labels.index(name) for name in names]
-    return metrics.top_shares(metrics.label_ranks(features, loss.text_features(tokenise(tokenizer, labels)), own))
+    return metrics.top_shares(metrics.label_ranks(features, text_features(tokenise(tokenizer, labels)), own))

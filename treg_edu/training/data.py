@@ -1,5 +1,7 @@
 """What the four trainings share: the images as one tensor, gentle augmentation, captions."""
 
+import math
+
 import torch
 from torch.nn import functional as F
 
@@ -15,12 +17,17 @@ def load(path, split):
     return images.decode(frame), frame
 
 
-def shift_and_scale(x, generator, pixels=4, scale=0.15):
-    """Move each image by up to `pixels` and zoom it by up to `scale`, on white.  Never flips or turns: orientation is content."""
+def shift_and_scale(x, generator, pixels=4, scale=0.15, degrees=0):
+    """Move each image by up to `pixels`, zoom it by up to `scale` and tilt it by up to `degrees`, on white.
+
+    Never flips, and tilts for classifiers alone: orientation is content.
+    """
     count, side = len(x), x.shape[-1]
     zoom = 1 + scale * (2 * torch.rand(count, 1, 1, generator=generator) - 1)
     move = (2 * torch.rand(count, 2, 1, generator=generator) - 1) * 2 * pixels / side
-    grid = F.affine_grid(torch.cat([torch.eye(2) * zoom, move], 2), list(x.shape), align_corners=False)
+    angle = math.radians(degrees) * (2 * torch.rand(count, generator=generator) - 1)
+    tilt = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(count, 2, 2)
+    grid = F.affine_grid(torch.cat([tilt * zoom, move], 2), list(x.shape), align_corners=False)
     return 1 - F.grid_sample(1 - x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
 
 

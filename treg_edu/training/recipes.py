@@ -4,8 +4,8 @@
     runs/NAME/final                    what the next training, and `export`, read
     runs/tokenizer                     shared by all
 
-Order: `train_vae`, `train_clip`, `train_judge`; `train_unet`; where wanted `train_decoder` and `train_tower`, which leave
-latents and text states as the U-Net knows them; `export`.
+Order: `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and where wanted `train_decoder`, which leaves the latents as
+the U-Net knows them; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
@@ -19,7 +19,7 @@ from . import clip, corpus as corpora, data, prior, unet, vae
 from .prior import replacing
 
 RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
-CLIP_SEEDS, JUDGE_SEEDS = (0, 0, 3), (1234, 77)  # of the first weights, of the batches, of the batches with the text locked
+CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
 CLIP_HUE, JUDGE_HUE = 0.08, 1 / 3
 
 
@@ -59,40 +59,48 @@ def train_decoder(corpus, runs, minutes):
     return finish(runs, "decoder", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
 
 
-def train_clip(corpus, runs, minutes):
-    """The prior's CLIP.  Returns its log, and how often a held-out image finds its name."""
+def train_text(corpus, runs, minutes):
+    """The text tower of the prior's CLIP.  Returns its log, and how many of the directions that its labels' states span are in use."""
     tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(CLIP_SEEDS[0])
     model = clip.new_clip(tokenizer)
-    loss = clip.clip_loss(model)
-    log = clip.train(loss, texts, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[1])
-    return finish(runs, "clip", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
+    _, text_features = clip.clip_features(model)
+    names = torch.nn.Embedding(texts.shape[1], clip.WIDTH)
+    loss = clip.Loss(text_features, names, [model.text_model, model.text_projection, names])
+    log = clip.train_on_captions(loss, texts, Path(runs) / "text", minutes=minutes, seed=CLIP_SEEDS[1])
+    return finish(runs, "text", {"": model}, log, lambda: effective_rank(model, texts[0]))
 
 
-def train_judge(corpus, runs, minutes):
-    """The judge.  Returns the same as `train_clip`."""
-    tokenizer, texts = texts_of(corpus, runs)
-    torch.manual_seed(JUDGE_SEEDS[0])
-    image_tower, text_tower = clip.new_judge(tokenizer)
-    loss = clip.judge_loss(image_tower, text_tower)
-    log = clip.train(loss, texts, corpus, Path(runs) / "judge", minutes=minutes, hue=JUDGE_HUE, peak=2e-3, seed=JUDGE_SEEDS[1])
-    parts = {"image_encoder": image_tower, "text_encoder": text_tower}
-    return finish(runs, "judge", parts, log, lambda: zero_shot(loss, tokenizer, corpus))
-
-
-def train_tower(corpus, runs, minutes):
-    """The image tower of the prior's CLIP, further, the text tower locked.  Returns the same as `train_clip`."""
+def train_clip(corpus, runs, minutes):
+    """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name."""
     from transformers import CLIPModel
 
     tokenizer, texts = texts_of(corpus, runs)
-    model = CLIPModel.from_pretrained(finished(runs, "clip"))
+    model = CLIPModel.from_pretrained(finished(runs, "text"))
+    image_features, text_features = clip.clip_features(model)
     with torch.no_grad():
         pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
-    loss = clip.clip_loss(model)
-    loss.log_scale.data.fill_(clip.LOG_SCALE)
-    locked = clip.locked(loss, model.text_projection)
-    log = clip.train(locked, pooled, corpus, Path(runs) / "tower", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[2])
-    return finish(runs, "tower", {"": model}, log, lambda: zero_shot(loss, tokenizer, corpus))
+    clip.whiten(model.text_projection, pooled.flatten(0, 1))
+    loss = clip.Loss(image_features, model.text_projection, [model.vision_model, model.visual_projection, model.text_projection])
+    log = clip.train_on_images(loss, pooled, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, peak=1e-3, seed=CLIP_SEEDS[1])
+    return finish(runs, "clip", {"": model}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
+
+
+def train_judge(corpus, runs, minutes):
+    """The judge: its image tower in 5/6 of the minutes, then its text tower.  Returns the same as `train_clip`."""
+    tokenizer, texts = texts_of(corpus, runs)
+    torch.manual_seed(JUDGE_SEEDS[0])
+    image_tower, text_tower = clip.new_judge(tokenizer)
+    image_features, text_features = clip.judge_features(image_tower, text_tower)
+    names, out, count = torch.nn.Embedding(texts.shape[1], clip.WIDTH), Path(runs) / "judge", texts.shape[1]
+    loss = clip.Loss(image_features, names, [image_tower, names])
+    concepts = torch.arange(count)[None]
+    log = clip.train_on_images(loss, concepts, corpus, out, minutes=minutes * 5 / 6, hue=JUDGE_HUE, seed=JUDGE_SEEDS[1])
+    loss = clip.Loss(text_features, names.requires_grad_(False), [text_tower])
+    said = clip.train_on_captions(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
+    log |= {f"text {name}": value for name, value in said.items()}
+    parts = {"image_encoder": image_tower, "text_encoder": text_tower}
+    return finish(runs, "judge", parts, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
 def texts_of(corpus, runs):
@@ -116,7 +124,7 @@ def train_unet(corpus, runs, minutes, start=None):
     from transformers import CLIPModel
 
     tokenizer = tokenizer_of(corpus, runs)
-    tower = prior.text_tower(CLIPModel.from_pretrained(finished(runs, "clip")))
+    tower = prior.text_tower(CLIPModel.from_pretrained(finished(runs, "text")))
     encoder = autoencoder(runs)
     model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes, start=start)
     return finish(runs, "unet", {"": model}, log, lambda: denoising_loss(model.cpu(), scheduler, encoder, tower, tokenizer, corpus))
@@ -129,11 +137,19 @@ def autoencoder(runs):
     return AutoencoderKL.from_pretrained(latest(runs, "vae", "decoder"))
 
 
-def zero_shot(loss, tokenizer, corpus):
+def zero_shot(image_features, text_features, tokenizer, corpus):
     """Held-out images against all labels, see `clip.zero_shot`."""
     x, frame = data.load(corpus, "heldout")
     labels = list(dict.fromkeys(data.load(corpus, "train")[1]["label"]))
-    return clip.zero_shot(loss.cpu(), tokenizer, x, list(frame["label"]), labels)
+    return clip.zero_shot(image_features, text_features, tokenizer, x, list(frame["label"]), labels)
+
+
+@torch.no_grad()
+def effective_rank(model, tokens):
+    """{"effective rank"}: (Σσ)² / Σσ² of the centred pooled states of the labels, what a denoiser has to tell them apart by."""
+    pooled = model.text_model(input_ids=tokens).pooler_output
+    s = torch.linalg.svdvals(pooled - pooled.mean(0))
+    return {"effective rank": (s.sum().square() / s.square().sum()).item()}
 
 
 @torch.no_grad()
@@ -156,7 +172,7 @@ def export(runs, folder):
     from transformers import CLIPModel, CLIPTokenizer
 
     runs, folder = Path(runs), Path(folder)
-    denoiser, both_towers, judge = finished(runs, "unet"), latest(runs, "clip", "tower"), finished(runs, "judge")
+    denoiser, both_towers, judge = finished(runs, "unet"), finished(runs, "clip"), finished(runs, "judge")
     tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
     settings = folder / "prior" / "treg.json"
     recommended = json.loads(settings.read_text()) if settings.is_file() else RECOMMENDED
@@ -185,9 +201,11 @@ def unpack(folder, runs):
     folder, runs = Path(folder), Path(runs)
     with replacing(runs / "tokenizer") as beside:
         shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
+    both_towers = CLIPModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
     models = {
         "vae": {"": AutoencoderKL.from_pretrained(folder / "prior" / "vae", torch_dtype=torch.float32)},
-        "clip": {"": CLIPModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)},
+        "text": {"": both_towers},
+        "clip": {"": both_towers},
         "judge": dict(zip(("image_encoder", "text_encoder"), load_judge_towers(folder / "judge"))),
     }
     for name, parts in models.items():
