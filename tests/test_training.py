@@ -163,6 +163,15 @@ def test_each_concept_has_its_own_row_of_captions(prior):
     assert [text.replace(" ", "") for text in first] == [label.replace(" ", "").lower() for label in labels]
 
 
+def test_erasing_hides_one_rectangle_of_one_colour():
+    x = torch.zeros(200, 3, 64, 64)
+    hidden = (data.erase(x, torch.Generator().manual_seed(0)) != 0).all(1)
+    assert 0.2 < hidden.any((1, 2)).double().mean() < 0.4
+    for mask in hidden[hidden.any((1, 2))]:
+        height, width = mask.any(1).sum(), mask.any(0).sum()
+        assert mask.sum() == height * width and 8 <= min(height, width) and max(height, width) <= 32
+
+
 def test_the_corpus_reads_with_pandas_and_datasets():
     from datasets import load_dataset
 

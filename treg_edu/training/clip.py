@@ -162,15 +162,17 @@ def augment(x, generator, hue):
     hue: the share of images with their colours turned; a transformer on few patches learns little from shape alone.
     """
     x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15, degrees=12)
-    return data.degrade(data.recolour(data.turn_hue(x, generator, hue, hue / 3), generator), generator)
+    x = data.recolour(data.turn_hue(x, generator, hue, hue / 3), generator)
+    return data.erase(data.degrade(x, generator), generator)
 
 
 def mix(x, target, generator):
-    """Half of the batches as mixtures λ x + (1 − λ) x' of images and of targets, λ uniform  (mixup, Zhang et al. 2018)."""
+    """Mixtures λ x + (1 − λ) x' of images and of targets, λ uniform for each, in half of the batches  (mixup, Zhang et al. 2018)."""
     if torch.rand((), generator=generator) < 0.5:
         return x, target
-    share = torch.rand((), generator=generator)
-    return share * x + (1 - share) * x.flip(0), share * target + (1 - share) * target.flip(0)
+    share = torch.rand(len(x), generator=generator)
+    pixels, concepts = share[:, None, None, None], share[:, None]
+    return pixels * x + (1 - pixels) * x.flip(0), concepts * target + (1 - concepts) * target.flip(0)
 
 
 def tokenise(tokenizer, texts):

@@ -66,6 +66,21 @@ def mirror(x, generator):
     return torch.where(flipped, x.flip(-1), x)
 
 
+def erase(x, generator, share=0.3):
+    """Hide a rectangle of an eighth to a half of the side, in one colour, in some of the images  (Zhong et al. 2020)."""
+    count, side = len(x), x.shape[-1]
+
+    def draw(*shape):
+        return torch.rand(count, *shape, generator=generator)
+
+    extent = 1 / 8 + 3 / 8 * draw(2, 1)
+    start = draw(2, 1) * (1 - extent)
+    pixel = (torch.arange(side) + 0.5) / side
+    down, across = ((start <= pixel) & (pixel < start + extent)).unbind(1)
+    hidden = down[:, None, :, None] & across[:, None, None, :] & (draw(1, 1, 1) < share)
+    return torch.where(hidden, draw(3, 1, 1), x)
+
+
 def degrade(x, generator):
     """Blur a quarter of the images and add noise to a quarter, so that a reconstruction is not a foreign thing to a classifier."""
     count, side = len(x), x.shape[-1]
