@@ -19,9 +19,6 @@ CARD = json.loads((images.data_folder() / "prior" / "evaluation.json").read_text
 NOT_REACHED = (
     "CLIP, top-1 ≥ 60 %",
     "CLIP, top-5 ≥ 85 %",
-    "judge, top-5 ≥ 85 %",
-    "200 samples, judge's top-1 ≥ 60 %",
-    "200 samples, judge's top-5 ≥ 85 %",
 )
 
 ASKED = {

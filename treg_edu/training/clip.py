@@ -100,6 +100,22 @@ class Loss(nn.Module):
         return F.cross_entropy(self.log_scale.exp().clamp(max=100) * query @ key.T, target, label_smoothing=SMOOTHING)
 
 
+class TextLoss(nn.Module):
+    """1 − cos of the feature of each caption and the vector that the locked image tower learnt for its concept  (Zhai et al. 2022).
+
+    tokens: (C, L), a caption of each concept.  names: (C, p).  To be nearest to one's own name is not enough here: an image and its text,
+    each nearest to the same name, need not be near each other.
+    """
+
+    def __init__(self, text_features, names, text_tower):
+        super().__init__()
+        self.text_features, self.text_tower = text_features, text_tower
+        self.register_buffer("names", names, persistent=False)
+
+    def forward(self, tokens):
+        return (1 - F.cosine_similarity(self.text_features(tokens).float(), self.names)).mean()
+
+
 def clip_features(clip):
     """(image features of x in [0, 1], text features of tokens), as functions."""
     return (
@@ -152,6 +168,15 @@ def train_on_captions(loss, texts, out, *, minutes, batch_size=128, peak=1e-3, w
     def batch(generator):
         draw, concept = torch.randint(draws, (batch_size,), generator=generator), torch.randint(count, (batch_size,), generator=generator)
         return texts[draw, concept], torch.arange(count), concepts[concept]
+
+    return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+
+
+def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, seed=0):
+    """Train a `TextLoss`.  texts: (draws, C, L).  Returns the log of the loop."""
+
+    def batch(generator):
+        return (texts[torch.randint(len(texts), (), generator=generator)],)
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 

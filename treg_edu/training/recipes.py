@@ -96,8 +96,8 @@ def train_judge(corpus, runs, minutes):
     loss = clip.Loss(image_features, names, [image_tower, names])
     concepts = torch.arange(count)[None]
     log = clip.train_on_images(loss, concepts, corpus, out, minutes=minutes * 5 / 6, hue=JUDGE_HUE, seed=JUDGE_SEEDS[1])
-    loss = clip.Loss(text_features, names.requires_grad_(False), [text_tower])
-    said = clip.train_on_captions(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
+    loss = clip.TextLoss(text_features, names.weight.detach(), text_tower)
+    said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
     log |= {f"text {name}": value for name, value in said.items()}
     parts = {"image_encoder": image_tower, "text_encoder": text_tower}
     return finish(runs, "judge", parts, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
