@@ -135,6 +135,16 @@ def test_guided_noise_gives_each_half_its_own_embedding():
     torch.testing.assert_close(diffusion.guided_noise(prior, z_t, 700, text, null, 5.0), apart)
 
 
+def test_without_guidance_the_null_text_costs_nothing(monkeypatch):
+    prior, z_t, batches = GaussianPrior(), randn(2, 1, 2, 3), []
+    text, null = prior.embed_text(["a", "bbb"]), prior.embed_text(["cc", ""])
+    both = diffusion.guide(prior.predict_noise(z_t, 700, null), prior.predict_noise(z_t, 700, text), 1.0)
+    predict = prior.predict_noise
+    monkeypatch.setattr(prior, "predict_noise", lambda z_t, *rest: batches.append(len(z_t)) or predict(z_t, *rest))
+    torch.testing.assert_close(diffusion.guided_noise(prior, z_t, 700, text, null, 1.0), both)
+    assert batches == [2]
+
+
 # Whole walks on the Gaussian
 
 

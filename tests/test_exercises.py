@@ -11,6 +11,199 @@ RIGHT, WRONG = {}, {}
 """By check: the solution; and at least two plausible mistakes.  Filled below, one block a notebook."""
 
 
+# 01_forward_operators
+def _blocks(y, f):
+    return y.repeat_interleave(f, -1).repeat_interleave(f, -2)
+
+
+def _seen(M, x, rtol=1e-4):
+    return torch.linalg.pinv(M, rtol=rtol) @ M @ x
+
+
+RIGHT["check_block_mean_adjoint"] = lambda y, f: _blocks(y, f) / f**2
+WRONG["check_block_mean_adjoint"] = [
+    _blocks,  # the pseudo-inverse
+    lambda y, f: _blocks(y, f) / f,
+    lambda y, f: torch.nn.functional.interpolate(y, scale_factor=float(f), mode="bilinear") / f**2,
+    lambda y, f: torch.nn.functional.avg_pool2d(y, f),  # A itself
+    lambda y, f: torch.nn.functional.pad(y, (0, y.shape[-1] * (f - 1), 0, y.shape[-2] * (f - 1))),
+]
+RIGHT["check_split"] = lambda M, x: (_seen(M, x), x - _seen(M, x))
+WRONG["check_split"] = [
+    lambda M, x: (x - _seen(M, x), _seen(M, x)),  # in the other order
+    lambda M, x: (M.T @ M @ x, x - M.T @ M @ x),  # the adjoint taken for the inverse
+    lambda M, x: (_seen(M, x), x),
+    lambda M, x: (_seen(M, x, rtol=0), x - _seen(M, x, rtol=0)),  # rounding residues inverted, so that all is seen
+    lambda M, x: _seen(M, x),
+]
+RIGHT["check_least_squares_near"] = lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam * torch.eye(len(z)), M.T @ y + lam * z)
+WRONG["check_least_squares_near"] = [
+    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam * torch.eye(len(z)), M.T @ y),  # z forgotten
+    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam * torch.eye(len(z)), M.T @ y + z),
+    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam, M.T @ y + lam * z),  # λ added to every entry
+    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam**2 * torch.eye(len(z)), M.T @ y + lam**2 * z),
+    lambda M, y, lam, z: z + M.T @ (y - M @ z) / lam,
+]
+RIGHT["check_gamma_gradient"] = lambda x, y, g: g * x ** (g - 1) * (x**g - y)
+WRONG["check_gamma_gradient"] = [
+    lambda x, y, g: x**g - y,  # the Jacobian forgotten
+    lambda x, y, g: g * x ** (g - 1) * (y - x**g),
+    lambda x, y, g: x ** (g - 1) * (x**g - y),
+    lambda x, y, g: 2 * g * x ** (g - 1) * (x**g - y),
+    lambda x, y, g: g * x**g * (x**g - y),
+]
+
+
+# 02_phase_retrieval_symmetries
+RIGHT["check_conjugate_flip"] = lambda x: x.flip((-2, -1)).roll((1, 1), (-2, -1))
+WRONG["check_conjugate_flip"] = [
+    lambda x: x.flip((-2, -1)),  # turned in its frame: row 0 has gone to the last
+    lambda x: x.flip((-2, -1)).roll((-1, -1), (-2, -1)),
+    lambda x: x.flip(-1).roll(1, -1),  # a mirror
+    lambda x: -x,
+    lambda x: torch.fft.fft2(x).conj(),
+]
+RIGHT["check_distinct_magnitudes"] = lambda H, W: (H * W + (2 - H % 2) * (2 - W % 2)) // 2
+WRONG["check_distinct_magnitudes"] = [
+    lambda H, W: H * W,
+    lambda H, W: H * W // 2,
+    lambda H, W: H * W // 2 + 1,  # as if only the zero frequency were its own mirror image
+    lambda H, W: H * (W // 2 + 1),  # what rfft2 stores
+    lambda H, W: H * W / 2 + 2,  # right for even sides alone
+]
+RIGHT["check_turned_error"] = lambda x_hat, x: (
+    torch.minimum((x_hat - x).square().mean((2, 3)), (x_hat.flip((-2, -1)) - x).square().mean((2, 3))).mean(1).sqrt()
+)
+WRONG["check_turned_error"] = [
+    lambda x_hat, x: torch.minimum(  # one turn for all channels
+        (x_hat - x).square().mean((1, 2, 3)), (x_hat.flip((-2, -1)) - x).square().mean((1, 2, 3))
+    ).sqrt(),
+    lambda x_hat, x: torch.minimum((x_hat - x).square(), (x_hat.flip((-2, -1)) - x).square()).mean((1, 2, 3)).sqrt(),  # pixel by pixel
+    lambda x_hat, x: torch.minimum(  # a mean of roots
+        (x_hat - x).square().mean((2, 3)).sqrt(), (x_hat.flip((-2, -1)) - x).square().mean((2, 3)).sqrt()
+    ).mean(1),
+    lambda x_hat, x: torch.minimum((x_hat - x).square().mean((2, 3)), (x_hat.flip(-1) - x).square().mean((2, 3))).mean(1).sqrt(),
+    lambda x_hat, x: torch.minimum((x_hat - x).square().mean((2, 3)), (x_hat.flip((-2, -1)) - x).square().mean((2, 3))).mean(1),
+    lambda x_hat, x: (x_hat - x).square().mean((1, 2, 3)).sqrt(),
+]
+RIGHT["check_hio_step"] = lambda x, output, support, beta: torch.where(support & (output >= 0), output, x - beta * output)
+WRONG["check_hio_step"] = [
+    lambda x, output, support, beta: torch.where(support & (output >= 0), output, 0),  # error reduction
+    lambda x, output, support, beta: torch.where(support & (output >= 0), output, output - beta * output),
+    lambda x, output, support, beta: torch.where(support, output, x - beta * output),
+    lambda x, output, support, beta: torch.where(support & (output >= 0), output, x - 0.9 * output),
+    lambda x, output, support, beta: torch.where(support & (x >= 0), output, x - beta * output),  # the old input's constraint
+]
+
+
+# 03_ddim
+RIGHT["check_gaussian_noise"] = lambda z, a, m, s: (1 - a).sqrt() * (z - a.sqrt() * m) / (a * s**2 + 1 - a)
+WRONG["check_gaussian_noise"] = [
+    lambda z, a, m, s: (z - a.sqrt() * m) / (1 - a).sqrt(),  # as if z₀ were always its mean
+    lambda z, a, m, s: (1 - a).sqrt() * (z - m) / (a * s**2 + 1 - a),
+    lambda z, a, m, s: (1 - a).sqrt() * (z - a.sqrt() * m) / (a * s + 1 - a),
+    lambda z, a, m, s: -(z - a.sqrt() * m) / (a * s**2 + 1 - a),  # the score itself
+    lambda z, a, m, s: (1 - a).sqrt() * z / (a * s**2 + 1 - a),
+]
+RIGHT["check_rescaled_score"] = lambda score, z, a: score(z / a.sqrt(), ((1 - a) / a).sqrt()) / a.sqrt()
+WRONG["check_rescaled_score"] = [
+    lambda score, z, a: score(z / a.sqrt(), ((1 - a) / a).sqrt()),  # the chain rule forgotten
+    lambda score, z, a: score(z / a.sqrt(), ((1 - a) / a).sqrt()) * a.sqrt(),
+    lambda score, z, a: score(z / a.sqrt(), (1 - a).sqrt()) / a.sqrt(),
+    lambda score, z, a: score(z, ((1 - a) / a).sqrt()) / a.sqrt(),
+]
+RIGHT["check_from_v"] = lambda z, v, a: (a.sqrt() * z - (1 - a).sqrt() * v, (1 - a).sqrt() * z + a.sqrt() * v)
+WRONG["check_from_v"] = [
+    lambda z, v, a: ((1 - a).sqrt() * z + a.sqrt() * v, a.sqrt() * z - (1 - a).sqrt() * v),  # in the other order
+    lambda z, v, a: (a.sqrt() * z + (1 - a).sqrt() * v, (1 - a).sqrt() * z - a.sqrt() * v),
+    lambda z, v, a: ((z - (1 - a).sqrt() * v) / a.sqrt(), v),  # v taken for ε
+    lambda z, v, a: (1 - a).sqrt() * z + a.sqrt() * v,
+]
+RIGHT["check_renoise"] = lambda z0, e, n, a, s: a.sqrt() * z0 + (1 - a - s**2).sqrt() * e + s * n
+WRONG["check_renoise"] = [
+    lambda z0, e, n, a, s: a.sqrt() * z0 + (1 - a).sqrt() * e + s * n,  # noise on top of noise
+    lambda z0, e, n, a, s: a.sqrt() * z0 + ((1 - a).sqrt() - s) * e + s * n,
+    lambda z0, e, n, a, s: a.sqrt() * z0 + (1 - a - s).abs().sqrt() * e + s * n,
+    lambda z0, e, n, a, s: a.sqrt() * z0 + (1 - a - s**2).sqrt() * e + s**2 * n,
+]
+
+
+# 04_latent_data_consistency
+RIGHT["check_inpainting_step"] = lambda mask, y, x, lam: (mask * y + lam * x) / (mask + lam)
+WRONG["check_inpainting_step"] = [
+    lambda mask, y, x, lam: (y + lam * x) / (1 + lam),  # as if every pixel were measured
+    lambda mask, y, x, lam: torch.where(mask == 1, y, x),  # λ = 0
+    lambda mask, y, x, lam: (mask * y + x) / (mask + lam),
+    lambda mask, y, x, lam: (mask * lam * y + x) / (mask * lam + 1),  # λ on the wrong term
+]
+
+
+def steepest(matvec, b, x, dims=(1, 2, 3), sign=1, exact=True):
+    r = b - matvec(x)
+    alpha = (r * r).sum(dims, keepdim=True) / (r * (matvec(r) if exact else r)).sum(dims, keepdim=True)
+    return x + sign * alpha * r
+
+
+RIGHT["check_steepest_step"] = steepest
+WRONG["check_steepest_step"] = [
+    lambda matvec, b, x: steepest(matvec, b, x, dims=(0, 1, 2, 3)),  # one length for the whole batch
+    lambda matvec, b, x: steepest(matvec, b, x, sign=-1),
+    lambda matvec, b, x: steepest(matvec, b, x, exact=False),  # a step of length 1
+    lambda matvec, b, x: steepest(matvec, b, x, dims=(2, 3)),
+]
+RIGHT["check_noise_gain"] = lambda s, lam: (s / (s**2 + lam), 1 / (2 * lam**0.5))
+WRONG["check_noise_gain"] = [
+    lambda s, lam: (1 / s, 1 / (2 * lam**0.5)),  # the pseudo-inverse
+    lambda s, lam: (s / (s**2 + lam), 1 / lam),
+    lambda s, lam: (s**2 / (s**2 + lam), 1.0),  # of y's own part, not of the noise
+    lambda s, lam: (s / (s + lam), 1 / (2 * lam**0.5)),
+    lambda s, lam: s / (s**2 + lam),
+]
+
+
+# 05_text_regularization
+RIGHT["check_exact_pixel_step"] = lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam * torch.eye(A.shape[1]), A.T @ y + lam * x)
+WRONG["check_exact_pixel_step"] = [
+    lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam * torch.eye(A.shape[1]), A.T @ y),  # as if x were 0
+    lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam * torch.eye(A.shape[1]), A.T @ y + x),
+    lambda A, y, x, lam: x + torch.linalg.pinv(A) @ (y - A @ x),  # λ forgotten
+    lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam, A.T @ y + lam * x),  # λ added to every entry
+    lambda A, y, x, lam: x + A.T @ (y - A @ x) / (1 + lam),  # as if A Aᵀ were I
+]
+RIGHT["check_latent_step_of_two_texts"] = lambda y, a, b, p, q, r: (p * y + q * a + r * b) / (p + q + r)
+WRONG["check_latent_step_of_two_texts"] = [
+    lambda y, a, b, p, q, r: p * y + q * a + r * b,
+    lambda y, a, b, p, q, r: (y + a + b) / 3,
+    lambda y, a, b, p, q, r: p / (p + q) * y + q / (p + q) * (a + r * b) / (1 + r),
+    lambda y, a, b, p, q, r: (p**2 * y + q**2 * a + r**2 * b) / (p**2 + q**2 + r**2),
+]
+
+
+def _treg_step(z_t, e, n, a, b, correct, level=None, share=None, renewed=True):
+    z0 = (z_t - (1 - a).sqrt() * e) / a.sqrt()
+    level, share = b if level is None else level, b if share is None else share
+    z = share * correct(z0) + (1 - share) * z0
+    return level.sqrt() * z + (1 - level).sqrt() * ((1 - level).sqrt() * e + level.sqrt() * n if renewed else e)
+
+
+RIGHT["check_treg_step"] = _treg_step
+WRONG["check_treg_step"] = [
+    lambda z_t, e, n, a, b, correct: _treg_step(z_t, e, n, a, b, correct, share=a),
+    lambda z_t, e, n, a, b, correct: _treg_step(z_t, e, n, a, b, correct, share=1 - b),  # the two swapped
+    lambda z_t, e, n, a, b, correct: _treg_step(z_t, e, n, a, b, correct, level=a),
+    lambda z_t, e, n, a, b, correct: _treg_step(z_t, e, n, a, b, correct, renewed=False),  # DDIM
+    lambda z_t, e, n, a, b, correct: _treg_step(z_t, n, e, a, b, correct),
+    lambda z_t, e, n, a, b, correct: _treg_step(z_t, e, n, a, b, lambda z0: z0),  # nothing corrected
+]
+RIGHT["check_decided_by_text"] = lambda x: x.mean(1).var(0, correction=0).mean() / x.flatten(0, 1).var(0, correction=0).mean()
+WRONG["check_decided_by_text"] = [
+    lambda x: x.mean(1).var(0).mean() / x.flatten(0, 1).var(0).mean(),  # divided by N − 1
+    lambda x: x.var(1, correction=0).mean() / x.flatten(0, 1).var(0, correction=0).mean(),  # the share of the seeds
+    lambda x: x.mean(0).var(0, correction=0).mean() / x.flatten(0, 1).var(0, correction=0).mean(),  # means over texts
+    lambda x: x.mean(1).std(0, correction=0).mean() / x.flatten(0, 1).std(0, correction=0).mean(),
+]
+
+
 def said(capsys, check, attempt):
     check(attempt)
     return capsys.readouterr().out.strip()

@@ -37,3 +37,143 @@ def test_the_lower_row_of_the_story_is_measured_from_the_upper():
 
 def test_half_precision_is_drawn():
     assert figures.ladder([X[0].bfloat16()], ["a"])._repr_png_()
+
+
+# 01_forward_operators
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_matrices_of_any_shape_stand_side_by_side(count):
+    figure = figures.matrices({f"M{i}": torch.randn(i + 1, 8) for i in range(count)})
+    assert [axes.images[0].get_array().shape for axes in figure.axes] == [(i + 1, 8) for i in range(count)]
+    assert figure._repr_png_()
+
+
+def test_spectra_draw_values_that_are_zero():
+    figure = figures.spectra({"a": torch.tensor([1.0, 0.5, 0.0]), "b": torch.ones(9)}, 0.005)
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 9, 2]
+    assert figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_truncation_shows_its_three_errors(count):
+    kept, error = torch.arange(1, count + 1), torch.rand(count) + 0.1
+    figure = figures.truncation(kept, error, error, (error, error - 0.01, error + 0.01))
+    assert len(figure.axes[0].get_legend().texts) == 3 and figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_sweep_has_one_plot_a_problem_and_hides_the_rest(count):
+    figure = figures.sweep([1e-3, 1e-2], {f"problem {i}": {"a": [1, 2], "b": [2, 1]} for i in range(count)})
+    assert [axes.get_title() for axes in figure.axes if axes.axison] == [f"problem {i}" for i in range(count)]
+    assert all(len(axes.lines) == 2 for axes in figure.axes[:count]) and figure._repr_png_()
+
+
+def test_tone_curves_and_their_errors():
+    grey = torch.linspace(0.1, 1, 5)
+    figure = figures.tone_curves(grey, {"γ = 2": grey**2, "γ = 1": grey}, {"γ = 2": (0.1 / grey, 0.1 / grey)})
+    assert [len(axes.lines) for axes in figure.axes] == [2, 2] and figure._repr_png_()
+
+
+# 03_ddim
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_rows_of_pictures(count):
+    figure = figures.picture_rows({"a": X[:count], "b": X[-count:]}, [f"t = {i}" for i in range(count)])
+    assert len(drawn(figure.axes)) == len(figure.axes) == 2 * count
+    assert [axes.get_ylabel() for axes in figure.axes[::count]] == ["a", "b"] and figure.axes[0].get_title() == "t = 0"
+    assert figures.picture_rows({"a": X[:count]})._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_noising_has_a_picture_for_each_level_and_two_curves(count):
+    figure = figures.noising(X[:count], range(0, 10 * count, 10), torch.linspace(1, 0, 100))
+    assert len(drawn(figure.axes)) == count and len(figure.axes) == count + 1
+    assert len([line for line in figure.axes[-1].lines if line.get_label()[0] == "√"]) == 2
+    assert figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_scores_stand_under_their_densities(count):
+    z = torch.linspace(-2, 2, 9)
+    figure = figures.scores(z, {f"t = {i}": (z**2, {"exact": z, "same": z, "other": -z}) for i in range(count)})
+    assert len(figure.axes) == 2 * count and len(figure.legends) == 1
+    assert figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_paths_lie_over_the_densities(count):
+    t, z = [30, 20, 10, -1], torch.linspace(-2, 2, 9)
+    figure = figures.paths(t, z, torch.rand(9, 4) + 0.1, {"few": (t[::3], torch.rand(2, count)), "many": (t, torch.rand(4, count))})
+    assert [len(axes.lines) for axes in figure.axes] == [count, count]
+    assert figure._repr_png_()
+
+
+# 04_latent_data_consistency
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_pictures_stand_over_their_measurements(count):
+    figure = figures.over_measurements(X[:count], list("abcde"), SR, list("fghij"))
+    assert len(drawn(figure.axes)) == 2 * count and figure.axes[count].images[0].get_array().shape == (4, 4, 3)
+    assert figures.over_measurements(X[:count], list("abcde"), SR)._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_cg_iterations_have_a_line_for_each_operator(count):
+    figure = figures.cg_iterations([0, 1, 5, 9], {str(i): (torch.rand(4) + 0.1, torch.rand(4) + 0.1) for i in range(count)}, sigma=0.005)
+    assert [len(axes.lines) for axes in figure.axes] == [count, count + 1] and figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_pixel_step_shows_where_its_walk_ends(count):
+    figure = figures.pixel_step(X[0], X[:count], X[1], torch.rand(count) + 0.1, sigma=0.005)
+    assert len(drawn(figure.axes)) == 3 and figure.axes[1].get_title() == f"x̂, iteration {count - 1}"
+    assert len(figure.axes[3].lines[0].get_xdata()) == count and figure._repr_png_()
+
+
+def test_curves_along_a_trajectory_stand_at_their_timesteps():
+    mean = torch.tensor([0.3, 0.2, 0.1])
+    curves = {"all": ([900, 500, 100], mean, mean / 2, 2 * mean), "some": ([900, 100], *[mean[::2]] * 3)}
+    figure = figures.along_trajectory(curves, {"σ": 0.005})
+    assert list(figure.axes[0].lines[1].get_xdata()) == [900, 100] and len(figure.axes[0].lines) == 3
+    assert figure._repr_png_()
+
+
+# 05_text_regularization
+
+
+@pytest.mark.parametrize("count, columns", [(2, 8), (5, 2)])
+def test_deviations_stand_beside_their_seeds_on_one_scale(count, columns):
+    figure = figures.seeds_and_deviation({"text": X[:count] / 2, "null": X[:count]}, columns=columns)
+    maps = [axes.images[0] for axes in figure.axes if axes.images and axes.images[0].get_cmap().name == "magma"]
+    assert len(drawn(figure.axes)) >= 2 * (count + 2) and len(maps) == 2
+    assert maps[0].get_clim() == maps[1].get_clim() and maps[0].get_array().max() < maps[1].get_array().max()
+    assert figure._repr_png_()
+
+
+def test_the_weight_is_marked_where_the_step_is_taken():
+    t = torch.linspace(999, 0, 10)
+    figure = figures.text_weight(t, 1 - t / 1000, torch.arange(10) % 2 == 0)
+    curve, dots, _ = figure.axes[0].lines
+    assert len(curve.get_xdata()) == 10 and len(dots.get_xdata()) == 5
+    assert figure._repr_png_()
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_texts_stand_over_what_is_measured_of_their_last_seed(seeds):
+    figure = figures.texts(X[:1], SR.A(X[:1]), {"a": X[:seeds], "b": X[1 : 1 + seeds]}, SR)
+    pictures = drawn(figure.axes)
+    assert len(pictures) == 2 + 2 * (seeds + 1)
+    below = torch.from_numpy(pictures[-1].images[0].get_array().copy()).permute(2, 0, 1)
+    assert torch.allclose(below[:, ::16, ::16], SR.A(X[seeds : seeds + 1])[0].clamp(0, 1), atol=1e-6)
+    assert figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_pairs_are_named_in_the_order_of_the_first(count):
+    values = torch.arange(count).flip(0).float()
+    axes = figures.paired({"null": values, "text": values / 2}, list("abcde")[:count], "variance").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list("abcde")[:count][::-1]
+    assert len(axes.collections) == 3 and axes.get_xlabel() == "variance"

@@ -22,6 +22,7 @@ from treg_edu.operators import (
     SuperResolution,
     conjugate_gradient,
     gaussian_noise,
+    twin,
 )
 
 ROUNDING = {torch.float64: 1e-13, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 8e-2}
@@ -245,6 +246,16 @@ def test_inpainting_ignores_what_is_hidden():
     z, x = image(1, 3, 6, 6), image(1, 3, 6, 6, seed=1)
     torch.testing.assert_close(operator.prox_l2(z, x, 5.0), operator.prox_l2(z, operator.A(x), 5.0))
     torch.testing.assert_close(operator.A_dagger(x), operator.A(x))
+
+
+@pytest.mark.parametrize("operator", [SuperResolution(4), GaussianBlur(2.0), Inpainting.box(16, 4, 4, 8, 8)])
+def test_a_twin_measures_the_same_and_is_another_image(operator):
+    x, other = 0.3 + 0.4 * image(2, 3, 16, 16), image(2, 3, 16, 16, seed=1)  # x away from 0 and 1, where both sets surely meet
+    u = twin(operator, x, other, iterations=500)
+    assert 0 <= u.min() and u.max() <= 1
+    assert (operator.A(u) - operator.A(x)).abs().max() < 1e-3
+    assert (u - x).abs().max() > 0.1 and (u - other).norm() < (x - other).norm()
+    assert torch.equal(twin(operator, x, x), x)
 
 
 # Nonlinear operators

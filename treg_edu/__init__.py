@@ -7,7 +7,7 @@
     x_hat = te.solve(te.treg, prior, operator, y, prompt="ice cream", **prior.recommended)
 """
 
-from . import consistency, diffusion, exercises, images, judge, latent_diffusion, metrics, negation, operators, solvers
+from . import consistency, diffusion, exercises, images, judge, latent_diffusion, metrics, negation, operators, phase_retrieval, solvers
 from .judge import load_judge
 from .latent_diffusion import LatentDiffusion, load_prior
 from .solvers import SOLVERS, solve

@@ -80,7 +80,12 @@ def guide(null_noise, text_noise, guidance_scale):
 
 
 def guided_noise(prior, z_t, t, text_embedding, null_embedding, guidance_scale):
-    """ε̂ of `guide`, both halves in one call of the network.  z_t: (B, 4, h, w); embeddings: (B, L, d).  Returns (B, 4, h, w)."""
+    """ε̂ of `guide`, both halves in one call of the network; at ω = 1 the null text drops out and costs nothing.
+
+    z_t: (B, 4, h, w).  text_embedding, null_embedding: (B, L, d).  Returns (B, 4, h, w).
+    """
+    if guidance_scale == 1:
+        return prior.predict_noise(z_t, t, text_embedding.to(z_t.dtype))
     embeddings = torch.cat([null_embedding, text_embedding]).to(z_t.dtype)
     return guide(*prior.predict_noise(torch.cat([z_t, z_t]), t, embeddings).chunk(2), guidance_scale)
 

@@ -96,3 +96,249 @@ def _random(*shape, seed=0):
 def _normal(*shape, seed=0):
     """Standard normal numbers that no reader has seen."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(9_000 + seed))
+
+
+# 01_forward_operators
+
+
+def check_block_mean_adjoint(attempt):
+    """attempt(y, f) → Aᵀy, (B, C, f H, f W), where A takes the means of f×f blocks and y is (B, C, H, W)."""
+    cases = []
+    for i, (f, shape) in enumerate([(2, (1, 3, 4, 4)), (3, (2, 1, 2, 5)), (1, (1, 2, 3, 3))]):
+        y = _normal(*shape, seed=100 + i)
+        cases.append((f"f = {f} and y of shape {shape}", (y, f), y.repeat_interleave(f, -1).repeat_interleave(f, -2) / f**2))
+    hint = "what stands in row i, column j of the matrix of A? Its transpose spreads each number of y over a block with the same weights"
+    verdict(attempt, cases, hint)
+
+
+def check_split(attempt):
+    """attempt(M, x) → (seen, unseen), both (n,): x = seen + unseen, M unseen = 0, seen ⟂ unseen.  M: (m, n).  x: (n,)."""
+    cases = []
+    for i, (what, M) in enumerate(
+        [
+            ("a 3×6 matrix", _normal(3, 6, seed=110)),
+            ("a 6×6 matrix of rank 2", _normal(6, 2, seed=111) @ _normal(2, 6, seed=112)),
+            ("an invertible matrix", torch.eye(4) + 0.1 * _normal(4, 4, seed=113)),
+        ]
+    ):
+        x = _normal(M.shape[1], seed=114 + i)
+        seen = (torch.linalg.pinv(M.double(), rtol=1e-4) @ M.double() @ x.double()).float()
+        cases.append((what, (M, x), (seen, x - seen)))
+    hint = "seen is A†A x: a projection, so doing it twice changes nothing; singular values below 1e-4 of the largest count as zero"
+    verdict(attempt, cases, hint, tolerance=1e-3)
+
+
+def check_least_squares_near(attempt):
+    """attempt(M, y, lam, z) → argmin_x ‖M x − y‖² + λ ‖x − z‖², (n,).  M: (m, n).  y: (m,).  z: (n,)."""
+    cases = []
+    for i, (m, n, lam) in enumerate([(6, 4, 1.0), (3, 5, 0.1), (3, 5, 10.0)]):
+        M, y, z = _normal(m, n, seed=120 + i), _normal(m, seed=130 + i), _normal(n, seed=140 + i)
+        x = torch.linalg.solve(M.T @ M + lam * torch.eye(n), M.T @ y + lam * z)
+        cases.append((f"M of shape {(m, n)} and λ = {lam:g}", (M, y, lam, z), x))
+    verdict(attempt, cases, "set the gradient of the objective, 2 Mᵀ(M x − y) + 2 λ (x − z), to zero and solve for x", tolerance=1e-3)
+
+
+def check_gamma_gradient(attempt):
+    """attempt(x, y, gamma) → ∇ₓ ½‖x^γ − y‖², the shape of x."""
+    cases = []
+    for i, gamma in enumerate([2.2, 0.45, 1.0]):
+        x, y = 0.1 + 0.8 * _random(2, 3, 4, 4, seed=150 + i), _random(2, 3, 4, 4, seed=160 + i)
+        cases.append((f"γ = {gamma}", (x, y, gamma), gamma * x ** (gamma - 1) * (x**gamma - y)))
+    verdict(attempt, cases, "the chain rule: the residual A(x) − y, times the slope of the curve at x, pixel by pixel")
+
+
+# 02_phase_retrieval_symmetries
+
+
+def check_conjugate_flip(attempt):
+    """attempt(x) → x(−r) on the canvas, (B, C, H, W): pixel (i, j) goes to (−i, −j), modulo the sides."""
+    shapes = [(1, 1, 4, 4), (2, 3, 5, 6)]
+    cases = [(f"a canvas of shape {shape}", _random(*shape, seed=50 + i)) for i, shape in enumerate(shapes)]
+    hint = "row 0 stays where it is, row 1 goes to the last one; columns likewise"
+    verdict(attempt, [(case, (x,), x[..., -torch.arange(x.shape[2]), :][..., -torch.arange(x.shape[3])]) for case, x in cases], hint)
+
+
+def check_distinct_magnitudes(attempt):
+    """attempt(H, W) → how many different numbers |F x| has at most for real x on a canvas of H×W pixels."""
+    cases = []
+    for H, W in [(8, 8), (128, 128), (5, 7), (4, 9), (9, 4)]:
+        pairs = {min((i, j), (-i % H, -j % W)) for i in range(H) for j in range(W)}
+        cases.append((f"{H}×{W} pixels", (H, W), len(pairs)))
+    verdict(attempt, cases, "|F x| is the same at k and at −k: count the pairs, and the frequencies for which these are one and the same")
+
+
+def check_turned_error(attempt):
+    """attempt(x_hat, x) → (B,): RMS of x̂ − x over an image, each channel turned by 180° where that brings it closer."""
+    x = _random(2, 3, 4, 5, seed=60)
+    turned = x.flip((-2, -1))
+    mixed = torch.stack([x[:, 0], turned[:, 1], 0.9 * turned[:, 2]], dim=1)
+    other = _random(2, 3, 4, 5, seed=61)
+    cases = []
+    for case, x_hat in (("x̂ = x turned", turned), ("channels turned apart", mixed), ("an x̂ that is neither", other)):
+        squares = torch.stack([(each - x).square().mean((2, 3)) for each in (x_hat, x_hat.flip((-2, -1)))])
+        cases.append((case, (x_hat, x), squares.amin(0).mean(1).sqrt()))
+    hint = "decide for each channel by its own mean square, then take the mean over channels, and the root last"
+    verdict(attempt, cases, hint)
+
+
+def check_hio_step(attempt):
+    """attempt(x, output, support, beta) → Fienup's next input, for bounds (0, ∞).  support: bool, all of the shape of x."""
+    cases = []
+    for i, (case, low, beta) in enumerate(
+        [("an output that is nowhere negative", 0.0, 0.9), ("an output with negative pixels", 0.5, 0.9), ("beta = 0.5", 0.5, 0.5)]
+    ):
+        x, output = _random(1, 1, 6, 6, seed=70 + i), _random(1, 1, 6, 6, seed=80 + i) - low
+        support = torch.zeros(1, 1, 6, 6, dtype=torch.bool)
+        support[..., :3, :3] = True
+        cases.append((case, (x, output, support, beta), torch.where(support & (output >= 0), output, x - beta * output)))
+    hint = "a pixel obeys where it is in the support and not negative; elsewhere the old input is moved against the output"
+    verdict(attempt, cases, hint)
+
+
+# 03_ddim
+
+
+def check_gaussian_noise(attempt):
+    """attempt(z_t, alpha_bar, mean, deviation) → E[ε | z_t] for z₀ ~ N(mean, deviation²), the shape of z_t."""
+
+    def noise(z_t, alpha_bar, mean, deviation):
+        return (1 - alpha_bar).sqrt() * (z_t - alpha_bar.sqrt() * mean) / (alpha_bar * deviation**2 + 1 - alpha_bar)
+
+    cases = [
+        (f"ᾱ = {a}, mean {mean}, deviation {deviation}", (_normal(2, 4, 3, 3, seed=i), torch.tensor(a), mean, deviation))
+        for i, (a, mean, deviation) in enumerate([(0.6, 0.0, 1.0), (0.6, 2.0, 1.0), (0.3, -1.0, 0.5)])
+    ]
+    hint = "z_t is Gaussian: write its mean and variance, take the score, and multiply by −√(1 − ᾱ)"
+    verdict(attempt, [(case, arguments, noise(*arguments)) for case, arguments in cases], hint)
+
+
+def check_rescaled_score(attempt):
+    """attempt(score_of_x, z_t, alpha_bar) → the score of z_t = √ᾱ x, where score_of_x(x, sigma) is that of x = z₀ + σ ε."""
+
+    def gaussian(mean, deviation):
+        return lambda x, sigma: (mean - x) / (deviation**2 + sigma**2)
+
+    z_t, cases = _normal(2, 4, 3, 3, seed=10), []
+    for a, mean, deviation in [(0.7, 0.0, 1.0), (0.2, 3.0, 0.5)]:
+        alpha_bar = torch.tensor(a)
+        expected = (alpha_bar.sqrt() * mean - z_t) / (alpha_bar * deviation**2 + 1 - alpha_bar)
+        arguments = (gaussian(mean, deviation), z_t, alpha_bar)
+        cases.append((f"ᾱ = {a} and z₀ ~ N({mean:g}, {deviation:g}²)", arguments, expected))
+    hint = "three things change with the scale: the point, the level σ = √((1 − ᾱ) / ᾱ), and the slope, by the chain rule"
+    verdict(attempt, cases, hint)
+
+
+def check_from_v(attempt):
+    """attempt(z_t, v, alpha_bar) → (ẑ₀, ε̂) where v = √ᾱ ε̂ − √(1 − ᾱ) ẑ₀."""
+    cases = []
+    for i, a in enumerate([0.9, 0.2]):
+        alpha_bar, z0, noise = torch.tensor(a), _normal(2, 4, 3, 3, seed=20 + i), _normal(2, 4, 3, 3, seed=30 + i)
+        z_t = alpha_bar.sqrt() * z0 + (1 - alpha_bar).sqrt() * noise
+        v = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * z0
+        cases.append((f"ᾱ = {a}", (z_t, v, alpha_bar), (z0, noise)))
+    verdict(attempt, cases, "z_t and v are two equations for the two unknowns; the matrix is a rotation, so its inverse is its transpose")
+
+
+def check_renoise(attempt):
+    """attempt(z0, noise, fresh, alpha_bar, s) → √ᾱ ẑ₀ + √(1 − ᾱ − s²) ε̂ + s n, with n = fresh."""
+    z0, noise, fresh = (_normal(2, 4, 3, 3, seed=40 + i) for i in range(3))
+    cases = []
+    for a, s in [(0.8, 0.0), (0.8, 0.3), (0.3, 0.8)]:
+        alpha_bar, s = torch.tensor(a), torch.tensor(s)
+        expected = alpha_bar.sqrt() * z0 + (1 - alpha_bar - s**2).sqrt() * noise + s * fresh
+        cases.append((f"ᾱ = {a} and s = {s:.1f}", (z0, noise, fresh, alpha_bar, s), expected))
+    verdict(attempt, cases, "the variances of the two noises, not their deviations, must add up to 1 − ᾱ")
+
+
+# 04_latent_data_consistency
+
+
+def check_inpainting_step(attempt):
+    """attempt(mask, y, x, lam) → argmin_u ‖y − m ∘ u‖² + λ ‖u − x‖².  mask: 0 or 1, y, x: all of one shape.  lam: a number above 0."""
+    cases = []
+    for i, lam in enumerate([1e-4, 0.5, 3.0]):
+        mask = (_random(2, 3, 4, 4, seed=400 + i) > 0.4).float()
+        y, x = mask * _random(2, 3, 4, 4, seed=410 + i), _random(2, 3, 4, 4, seed=420 + i)
+        cases.append((f"λ = {lam:g}", (mask, y, x, lam), torch.where(mask == 1, (y + lam * x) / (1 + lam), x)))
+    verdict(attempt, cases, "AᵀA is the mask, so each pixel has its own equation, (m + λ) u = m y + λ x", tolerance=1e-5)
+
+
+def check_steepest_step(attempt):
+    """attempt(matvec, b, x) → x + α r, r = b − M x, α = ⟨r, r⟩ / ⟨r, M r⟩, each sample with its own α.  b, x: (B, C, H, W)."""
+    cases = []
+    for i, lam in enumerate([1.0, 0.01]):
+        weight, b, x = 2 * _random(1, 1, 4, 4, seed=430 + i), _normal(3, 2, 4, 4, seed=440 + i), _normal(3, 2, 4, 4, seed=450 + i)
+
+        def matvec(u, weight=weight, lam=lam):
+            return weight * u + lam * u
+
+        r = b - matvec(x)
+        alpha = (r * r).sum((1, 2, 3), keepdim=True) / (r * matvec(r)).sum((1, 2, 3), keepdim=True)
+        cases.append((f"a diagonal M and {'a batch of 3' if i else 'λ = 1'}", (matvec, b, x), x + alpha * r))
+    verdict(attempt, cases, "the step along the residual that ends where the slope along it is zero; the sums run over each sample alone", 1e-3)
+
+
+def check_noise_gain(attempt):
+    """attempt(s, lam) → (the factor by which noise in a direction of singular value s enters x̂, the largest factor for any s)."""
+    cases = []
+    for i, lam in enumerate([0.25, 1e-2, 4.0]):
+        s = 2 * _random(6, seed=460 + i)
+        cases.append((f"λ = {lam:g}", (s, lam), (s / (s**2 + lam), 0.5 / lam**0.5)))
+    verdict(attempt, cases, "in the basis of the singular vectors (s² + λ) x̂ = s y + λ x; y carries the noise. Then set the derivative by s to zero")
+
+
+# 05_text_regularization
+
+
+def check_exact_pixel_step(attempt):
+    """attempt(A, y, x, lam) → argmin_u ‖y − A u‖² + λ ‖u − x‖².  A: (m, n).  y: (m,).  x: (n,).  lam: a number above 0."""
+    cases = []
+    for i, (case, m, n, lam) in enumerate([("fewer measurements than unknowns", 3, 7, 0.1), ("as many", 4, 4, 2.0), ("more", 6, 3, 0.01)]):
+        A, y, x = _normal(m, n, seed=50 + i), _normal(m, seed=60 + i), _normal(n, seed=70 + i)
+        stacked = torch.cat([A, lam**0.5 * torch.eye(n)]), torch.cat([y, lam**0.5 * x])
+        cases.append((f"{case}, λ = {lam}", (A, y, x, lam), torch.linalg.lstsq(*stacked).solution))
+    verdict(attempt, cases, "set the gradient to zero: (AᵀA + λI) u = Aᵀy + λx, a linear system for u", tolerance=1e-3)
+
+
+def check_latent_step_of_two_texts(attempt):
+    """attempt(z_y, z_1, z_2, zeta, gamma_1, gamma_2) → argmin_z ζ‖z − z_y‖² + γ₁‖z − z_1‖² + γ₂‖z − z_2‖²."""
+    cases = []
+    for i, weights in enumerate([(1.0, 1.0, 1.0), (0.5, 2.0, 1.5), (3.0, 1.0, 0.0)]):
+        latents = [_normal(2, 4, 3, 3, seed=80 + 3 * i + k) for k in range(3)]
+        expected = sum(w * z for w, z in zip(weights, latents)) / sum(weights)
+        cases.append((f"ζ, γ₁, γ₂ = {weights}", (*latents, *weights), expected))
+    verdict(attempt, cases, "the gradient is a weighted sum of three differences; where it vanishes, z is a weighted mean, and its weights sum to 1")
+
+
+def check_treg_step(attempt):
+    """attempt(z_t, noise, fresh, alpha_bar, alpha_bar_prev, correct) → z_{t−1} of a consistency step, where correct(ẑ₀) is E(x̂)."""
+
+    def correct(z0):
+        return 0.5 * z0 + 1
+
+    cases = []
+    for i, (a, b) in enumerate([(0.05, 0.2), (0.5, 0.9), (0.9, 1.0)]):
+        z_t, noise, fresh = (_normal(2, 4, 3, 3, seed=100 + 3 * i + k) for k in range(3))
+        a, b = torch.tensor(a), torch.tensor(b)
+        z0 = (z_t - (1 - a).sqrt() * noise) / a.sqrt()
+        z = b * correct(z0) + (1 - b) * z0
+        expected = b.sqrt() * z + (1 - b).sqrt() * ((1 - b).sqrt() * noise + b.sqrt() * fresh)
+        cases.append((f"ᾱ_t = {a:.2f}, ᾱ_(t−1) = {b:.2f}", (z_t, noise, fresh, a, b, correct), expected))
+    verdict(attempt, cases, "Tweedie at ᾱ_t; then correct ẑ₀, mix the two and renew the noise, all three with ᾱ_(t−1)", tolerance=1e-3)
+
+
+def check_decided_by_text(attempt):
+    """attempt(x_hats) → the share of the pixel variance that lies between texts.  x_hats: (K, S, 3, H, W), K texts, S seeds."""
+
+    def share(x_hats):
+        everything, own = x_hats.mean((0, 1)), x_hats.mean(1)
+        return float((own - everything).square().mean() / (x_hats - everything).square().mean())
+
+    cases = [
+        ("texts that decide all", _random(3, 1, 3, 4, 4, seed=90).expand(3, 5, 3, 4, 4)),
+        ("texts that decide nothing", _random(1, 5, 3, 4, 4, seed=91).expand(3, 5, 3, 4, 4)),
+        ("2 texts, 3 seeds", _random(2, 3, 3, 4, 4, seed=92)),
+        ("4 texts, 2 seeds", _random(4, 2, 3, 4, 4, seed=93) + _random(4, 1, 3, 4, 4, seed=94)),
+    ]
+    hint = "how far the mean of each text lies from the mean of all, squared and averaged, over how far the pictures do; both averages divide by N"
+    verdict(attempt, [(case, (x_hats,), share(x_hats)) for case, x_hats in cases], hint)

@@ -422,6 +422,19 @@ def conjugate_gradient(matvec, b, x=None, iterations=50, tolerance=1e-6):
     return x
 
 
+def twin(operator, x, other, iterations=100):
+    """An image that measures like x and otherwise looks like `other`, for linear A.
+
+    u ← clip(u + A†(A x − A u), 0, 1): projections in turn onto the images that measure like x, and onto [0, 1], from u = `other`
+                                                                                                (Youla & Webb 1982)
+    x, other: (B, C, H, W) in [0, 1].  Returns (B, C, H, W) in [0, 1]; A(x) is met better the more iterations.
+    """
+    y, u = operator.A(x), other
+    for _ in range(iterations):
+        u = (u + operator.A_dagger(y - operator.A(u))).clamp(0, 1)
+    return u
+
+
 def inner(a, b):
     """⟨a, b⟩ for each sample, (B, 1, …), in float32 at least: float16 overflows on an image's sum of squares."""
     return (_at_least_float32(a) * _at_least_float32(b)).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))

@@ -1,13 +1,16 @@
 """Panels of ipywidgets: the same functions as the cells, with knobs.
 
-A panel solves in a thread, so that the kernel stays free and its interrupt works; one solve at a time; errors appear in the panel.
+A `Panel` solves in a thread, so that the kernel stays free and its interrupt works, one solve at a time. A `Live` panel draws at once, on
+every change: for what takes a fraction of a second. Either shows errors as text.
 """
 
+import math
 import threading
 
 import torch
 
-from . import figures, images, operators
+from . import consistency, figures, images, operators
+from .diffusion import sample
 from .treg import treg
 
 #               menu entry          operator of the strength's value      strengths
@@ -63,6 +66,36 @@ class Panel:
         self.bar.max, self.bar.value = total, done
 
 
+class Live:
+    """A picture that follows its controls: drawn anew on every change, in the kernel's own thread.
+
+    controls: {argument: widget with a value}.  draw(**{argument: value}) → Figure, within a fraction of a second.
+    An error shows as text under the picture, which stays as it was.
+    """
+
+    def __init__(self, controls, draw):
+        import ipywidgets as w
+
+        self.controls, self._draw, self._drawn = controls, draw, None
+        self.picture, self.status = w.Image(format="png"), w.Label()
+        for control in controls.values():
+            control.observe(lambda _: self.refresh(), "value")
+        self.widget = w.VBox([w.HBox([*controls.values()], layout={"flex_flow": "row wrap"}), self.picture, self.status])
+        self.refresh()
+
+    def refresh(self):
+        """Draw what the controls say, unless it is drawn already: one change may reach here several times."""
+        values = {name: control.value for name, control in self.controls.items()}
+        if values == self._drawn:
+            return
+        self._drawn = values
+        try:
+            self.picture.value = self._draw(**values)._repr_png_()
+            self.status.value = ""
+        except Exception as error:  # a panel has nowhere else to say it
+            self.status.value = f"{type(error).__name__}: {error}"
+
+
 def quickstart(prior, name="fox"):
     """The panel of notebook 00: picture, prompt, operator, strength and seed → truth, measurement, x̂ and A(x̂)."""
     import ipywidgets as w
@@ -94,3 +127,115 @@ def quickstart(prior, name="fox"):
         return figures.story([(x, y, {f'text "{text}"': x_hat})], A)
 
     return Panel([w.HBox([picture, prompt]), w.HBox([operator, strength, seed])], solve)
+
+
+# 01_forward_operators
+
+
+def null_space(name="fox", other="gorilla"):
+    """The panel of notebook 01: pictures, operator and strength → what is seen of x, what is not, and a twin of the same measurement."""
+    import ipywidgets as w
+
+    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    operator = w.Dropdown(options=list(STRENGTHS), description="operator")
+    strength = w.SelectionSlider(options=STRENGTHS[operator.value][1], value=16, description="strength")
+    controls = {
+        "operator": operator,
+        "strength": strength,
+        "name": w.Dropdown(options=held_out, value=name, description="x"),
+        "other": w.Dropdown(options=held_out, value=other, description="twin's model"),
+    }
+
+    def refresh(_):
+        strength.options = STRENGTHS[operator.value][1]
+        strength.value = strength.options[-1]
+
+    operator.observe(refresh, "value")
+
+    def draw(operator, strength, name, other):
+        A, x = STRENGTHS[operator][0](strength), images.example(name)
+        seen, twin = A.A_dagger(A.A(x)), operators.twin(A, x, images.example(other))
+        pictures = {"x": x, "A(x)": A.A(x), "seen, A†A x": seen, "unseen, + ½": x - seen + 0.5, "twin": twin, "A(twin)": A.A(twin)}
+        return figures.ladder([picture[0] for picture in pictures.values()], list(pictures))
+
+    return Live(controls, draw)
+
+
+# 03_ddim
+
+
+def ddim(prior, prompt="tomato"):
+    """The panel of notebook 03: prompt, ω, steps and seed → z_t and ẑ₀ along the way, decoded."""
+    import ipywidgets as w
+
+    text = w.Text(value=prompt, description="prompt", placeholder="empty: the null text")
+    omega = w.FloatSlider(value=4, min=0, max=16, step=0.5, description="ω")
+    steps = w.IntSlider(value=25, min=1, max=100, description="steps")
+    seed = w.IntText(value=0, description="seed")
+
+    def solve(cancelled, progress):
+        walk = []
+        for step in sample(prior, text.value, total := steps.value, omega.value, seed.value):
+            walk.append(step)
+            progress(step.index + 1, total)
+            if cancelled():
+                break
+        shown = walk[:: -math.ceil(len(walk) / 8)][::-1]
+        rows = {"z_t": torch.cat([step.z_t for step in shown]), "ẑ₀": torch.cat([step.z0 for step in shown])}
+        return figures.picture_rows({name: prior.decode(z) for name, z in rows.items()}, [f"t = {step.t}" for step in shown])
+
+    return Panel([w.HBox([text, omega]), w.HBox([steps, seed])], solve)
+
+
+# 04_latent_data_consistency
+
+
+def pixel_step(x, start):
+    """The panel of notebook 04: operator, λ and iterations → the pixel step of a measurement of x, from `start`.  Both (1, 3, H, W)."""
+    import ipywidgets as w
+
+    controls = {
+        "name": w.Dropdown(options=list(STRENGTHS), value="Gaussian blur", description="operator"),
+        "exponent": w.FloatSlider(value=-4, min=-8, max=0, step=0.5, description="log₁₀ λ"),
+        "iterations": w.IntSlider(value=5, min=0, max=30, description="iterations"),
+    }
+
+    def draw(name, exponent, iterations):
+        build, strengths = STRENGTHS[name]
+        operator, lam = build(strengths[-1]), 10**exponent
+        y = operator.measure(x.double(), SIGMA, torch.Generator().manual_seed(NOISE_SEED))
+        walk = torch.cat([consistency.pixel_step(operator, y, start.double(), lam, k) for k in range(iterations + 1)])
+        residuals = (operator.A(walk) - y).square().mean((1, 2, 3)).sqrt()
+        closed = operator.prox_l2(start.double(), y, gamma=1 / lam)
+        return figures.pixel_step(start[0], walk, closed[0], residuals, SIGMA)
+
+    return Live(controls, draw)
+
+
+# 05_text_regularization
+
+
+def text_regularization(prior, name="fox"):
+    """The panel of notebook 05: picture, text and seeds → reconstructions with the text and the null text, and where they disagree."""
+    import ipywidgets as w
+
+    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    picture = w.Dropdown(options=held_out, value=name, description="picture")
+    text = w.Text(value=name, description="text", placeholder="empty: the null text")
+    seeds = w.IntSlider(value=4, min=2, max=8, description="seeds")
+    picture.observe(lambda change: setattr(text, "value", change["new"]), "value")
+
+    def solve(cancelled, progress):
+        count, words, settings = seeds.value, text.value, prior.recommended | {"negation": None}
+        null = settings.get("null_prompt", "")
+        A = operators.SuperResolution(16)
+        y = A.measure(images.example(picture.value), SIGMA, torch.Generator().manual_seed(NOISE_SEED))
+        total = settings.get("steps", 200)
+        for step in treg(prior, A, y.expand(2 * count, -1, -1, -1), [words] * count + [null] * count, seed=[*range(count)] * 2, **settings):
+            progress(step.index + 1, total)
+            if cancelled():
+                break
+        x_hat = step.x_hat if step.x_hat is not None else prior.decode(step.z0).clamp(0, 1)
+        return figures.seeds_and_deviation({f'text "{words}"': x_hat[:count], "null text": x_hat[count:]})
+
+    return Panel([w.HBox([picture, text, seeds])], solve)
