@@ -163,7 +163,7 @@ def truncation(kept, lost, noise, measured):
     figure = _figure(7, 3.4)
     axes = figure.subplots()
     axes.loglog(kept, lost, "--", color="tab:blue", label="detail left out")
-    axes.loglog(kept, noise, ":", color="tab:red", linewidth=2, label="noise let in, σ √(Σ 1/s²)")
+    axes.loglog(kept, noise, ":", color="tab:red", linewidth=2, label="noise let in, σ √(Σ 1/s² / N)")
     axes.errorbar(kept, mean, [mean - low, high - mean], fmt="ok", markersize=4, capsize=3, label="error, measured")
     axes.set_xlabel("singular values kept", fontsize=9)
     axes.set_ylabel("root mean square per pixel", fontsize=9)
