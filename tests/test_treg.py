@@ -215,21 +215,21 @@ def test_it_stops_where_the_reader_stops_and_steps_may_interleave(prior):
     [
         (SR, {"negation": "hidden"}),
         (BOX, {"negation": "projected"}),
-        (GammaCorrection(2.2), {"negation": "hidden"}),
     ],
 )
 def test_a_sample_does_not_depend_on_its_batch(prior, operator, settings):
     check_batch_invariance(prior, operator, measure(operator, batch=5), settings)
 
 
-@pytest.mark.parametrize("operator, negation", [(SR, "hidden"), (BOX, "projected"), (GammaCorrection(2.2), "hidden")])
+@pytest.mark.parametrize("operator, negation", [(SR, "hidden"), (BOX, "projected")])
 def test_nor_does_its_null_text(prior64, operator, negation):
     check_batch_invariance(prior64, operator, measure(operator, batch=5).double(), {"negation": negation})
 
 
-def test_nor_does_it_in_phase_retrieval(prior64):
-    """In double precision: a phase is undefined where its magnitude vanishes, so the descent enlarges float32's rounding ten thousand times."""
-    check_batch_invariance(prior64, FourierMagnitude(), measure(FourierMagnitude(), batch=5).double(), {"negation": "hidden"})
+@pytest.mark.parametrize("operator", [FourierMagnitude(), GammaCorrection(2.2), GammaCorrection(0.5)])
+def test_nor_does_it_where_the_operator_is_nonlinear(prior64, operator):
+    """In double precision: fifty steps, each as long as the line search grants, enlarge float32's rounding up to ten thousand times."""
+    check_batch_invariance(prior64, operator, measure(operator, batch=5).double(), {"negation": "hidden"})
 
 
 def check_batch_invariance(prior, operator, y, settings):
