@@ -337,16 +337,16 @@ def test_the_program_runs_and_refuses_as_a_process(fox, out):
 def test_help_names_every_command():
     text = run("--help").stdout
     assert all(name in text for name in ("solve", "demo", "experiment", "bench", "lab", "train"))
-    assert all(name in run("train", "--help").stdout for name in ("corpus", "vae", "clip", "judge", "decoder", "tower", "unet", "export"))
+    assert all(name in run("train", "--help").stdout for name in ("corpus", "vae", "text", "clip", "judge", "decoder", "unet", "export", "unpack", "evaluate"))
 
 
 @pytest.mark.parametrize(
     "arguments, module, name, expected",
     [
-        (["demo"], quick, "demo", {"images": 3, "seeds": 8, "out": Path("out")}),
-        (["experiment", "quick", "--seeds", 2], quick, "run", {"images": 32, "seeds": 2, "out": Path("out")}),
+        (["demo"], quick, "demo", {"images": 3, "seeds": 8, "out": Path("out"), "device": "cpu"}),
+        (["experiment", "quick", "--seeds", 2], quick, "run", {"images": 32, "seeds": 2, "out": Path("out"), "device": "cpu"}),
         (["bench"], bench, "run", {"repetitions": 5}),
-        (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "out": Path("out")}),
+        (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "out": Path("out"), "device": "cpu"}),
     ],
 )
 def test_thin_commands_call_their_function(monkeypatch, arguments, module, name, expected):

@@ -64,9 +64,10 @@ def test_features_are_stages_for_the_perceptual_distance(judge):
 
 
 def test_the_judge_is_of_another_kind_than_the_prior(judge, prior):
-    """Convolutional against transformer: no number is graded by the network that was optimised against it."""
-    kinds = {type(module) for module in judge.image_encoder.modules()}
-    assert torch.nn.Conv2d in kinds and type(prior.clip.vision_model) not in kinds
+    """A ResNet with batch norms against what has none, and text towers of different widths."""
+    ours, theirs = ({type(module) for module in tower.modules()} for tower in (judge.image_encoder, prior.clip.vision_model))
+    assert type(judge.image_encoder) not in theirs and type(prior.clip.vision_model) not in ours
+    assert torch.nn.BatchNorm2d in ours and torch.nn.BatchNorm2d not in theirs
     theirs = {p.shape for p in prior.clip.text_model.parameters() if p.ndim == 2}
     ours = {p.shape for p in judge.text_encoder.text_model.parameters() if p.ndim == 2}
     assert not all(shape in theirs for shape in ours)

@@ -357,6 +357,9 @@ def check_prior(prior):
         expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
 
 
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+
+
 @app.command()
 @one_line_errors
 def solve(
@@ -385,7 +388,7 @@ def solve(
     iterations: Annotated[Optional[int], typer.Option(help="Iterations of the pixel step.")] = None,
     negation: Annotated[Optional[str], typer.Option(help="Adaptive negation: hidden, projected or none.")] = None,
     prior: Annotated[Optional[str], typer.Option(help="A diffusers folder or hub name; the bundled prior if not given.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")] = False,
 ):
     """Measure a picture, or take a stored measurement, and reconstruct it with a text."""
@@ -444,11 +447,13 @@ def demo(
     images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 3,
     seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
+    device: Device = "cpu",
 ):
     """Reconstruct held-out pictures with their text and without."""
     from treg_edu.experiments import quick
 
-    quick.demo(images=images, seeds=seeds, out=out)
+    check_device(device)
+    quick.demo(images=images, seeds=seeds, out=out, device=device)
 
 
 @experiment_app.callback()
@@ -462,11 +467,13 @@ def experiment_quick(
     images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 32,
     seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
+    device: Device = "cpu",
 ):
     """The paper's main comparison, in minutes."""
     from treg_edu.experiments import quick
 
-    quick.run(images=images, seeds=seeds, out=out)
+    check_device(device)
+    quick.run(images=images, seeds=seeds, out=out, device=device)
 
 
 @app.command()
@@ -596,11 +603,13 @@ def train_unpack(
 def train_evaluate(
     prompts: Annotated[int, typer.Option(min=1, help="How many labels to draw a picture of.")] = 200,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
+    device: Device = "cpu",
 ):
     """Measure the bundled prior on the held-out pictures."""
     from treg_edu.training import evaluate
 
-    evaluate.run(prompts=prompts, out=out)
+    check_device(device)
+    evaluate.run(prompts=prompts, out=out, device=device)
 
 
 def print_figures(title, figures):

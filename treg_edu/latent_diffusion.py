@@ -142,7 +142,7 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
     otherwise CLIP ViT-L/14, which Stable Diffusion 1.x uses.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+    from transformers import AutoModel, CLIPTextModel, CLIPTokenizer
 
     folder = data_folder() / "prior" if name is None else Path(name)
     if name is None and not folder.is_dir():
@@ -160,7 +160,7 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
             CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
             CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype, use_safetensors=True).to(device),
             DDIMScheduler.from_pretrained(source, subfolder="scheduler"),
-            CLIPModel.from_pretrained(clip, dtype=dtype, use_safetensors=True).to(device),
+            AutoModel.from_pretrained(clip, dtype=dtype, use_safetensors=True).to(device),
             preprocessing["image_mean"],
             preprocessing["image_std"],
             json.loads(recommended.read_text()) if recommended.is_file() else None,

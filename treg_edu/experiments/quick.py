@@ -21,7 +21,7 @@ BATCH = 16
 #       name                    whose text  negation
 ARMS = {
     "true text": ("true", True),
-    "null text": ("null", False),  # c = c_∅, so that guidance does nothing
+    "null text": ("null", False),
     "another text": ("other", True),
     "true text, no negation": ("true", False),
     "another text, no negation": ("other", False),
@@ -63,7 +63,7 @@ def reconstruct(prior, operator, y, texts, seeds, negation, settings, advance=la
             seed=[seed for _, seed in part],
             **(settings if negation else settings | {"negation": None}),
         )
-        done.append(last.x_hat)
+        done.append(last.x_hat.float().cpu())
         advance(len(part))
     return torch.cat(done).unflatten(0, (len(y), len(seeds)))
 
@@ -81,7 +81,10 @@ def grade(judge, operator, y, x, x_hats, text, label_set):
 
 
 def measure_arms(prior, judge, x, labels, others, arms, settings, noise_seed=10_000):
-    """Solve every arm.  arms: {name: seeds used}; the noise of image i is drawn with seed noise_seed + i.  Returns (a row per reconstruction, {arm: (N, S, 3, H, W)}, operator, y)."""
+    """Solve every arm.  Returns (a row per reconstruction, {arm: (N, S, 3, H, W)}, operator, y).
+
+    arms: {name: seeds used}.  The noise of image i is drawn with seed noise_seed + i.
+    """
     import pandas as pd
     from tqdm.auto import tqdm
 
@@ -94,7 +97,8 @@ def measure_arms(prior, judge, x, labels, others, arms, settings, noise_seed=10_
     with tqdm(total=len(x) * sum(map(len, arms.values())), unit="image", desc="reconstructing") as bar:
         for arm, used in arms.items():
             whose, negation = ARMS[arm]
-            pictures[arm] = reconstruct(prior, operator, y, texts[whose], used, negation, settings, bar.update)
+            unguided = {"guidance_scale": 1.0} if whose == "null" else {}  # c = c_∅, so that no ω changes anything
+            pictures[arm] = reconstruct(prior, operator, y, texts[whose], used, negation, settings | unguided, bar.update)
             for i in range(len(x)):
                 asked = others[i] if whose == "other" else labels[i]
                 graded = grade(judge, operator, y[i : i + 1], x[i : i + 1], pictures[arm][i], asked, label_set)
@@ -170,11 +174,11 @@ def print_table(table, title, intervals):
     Console(width=150).print(printed)
 
 
-def demo(images=3, seeds=8, out="out"):
+def demo(images=3, seeds=8, out="out", device="cpu"):
     """A table, and `demo.png`: a few measurements under three texts."""
     from .. import figures
 
-    prior, judge = load_prior(), load_judge()
+    prior, judge = load_prior(device=device), load_judge(device=device)
     x, labels, others = held_out(images)
     few = range(min(2, seeds))
     arms = {arm: range(seeds) if arm in ("true text", "null text") else few for arm in ARMS}
@@ -193,9 +197,9 @@ def demo(images=3, seeds=8, out="out"):
     return rows
 
 
-def run(images=32, seeds=8, out="out"):
+def run(images=32, seeds=8, out="out", device="cpu"):
     """All arms with all seeds; prints the table and the paired claims, writes `quick.json` and `quick.parquet`."""
-    prior, judge = load_prior(), load_judge()
+    prior, judge = load_prior(device=device), load_judge(device=device)
     x, labels, others = held_out(images)
     arms = dict.fromkeys(ARMS, range(seeds))
     rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, arms, prior.recommended)

@@ -1,4 +1,4 @@
-"""Two CLIPs on the same training images: the prior's (a ViT), and the judge (a ResNet) that grades what the first helped to make.
+"""Two CLIPs on the same training images: the prior's (a ConvNeXt), and the judge (a ResNet) that grades what the first helped to make.
 
 Both are trained by InfoNCE (Radford et al. 2021), one tower after the other. Trained together from nothing on so few images, the text tower
 learnt colours and little else: 99 % of the variance of its states lay in ten directions, and no U-Net can draw a fox from the states of a
@@ -59,19 +59,20 @@ def text_config(tokenizer, width, layers, heads):
 
 
 def new_clip(tokenizer):
-    from transformers import CLIPConfig, CLIPModel
+    """A ConvNeXt and a text transformer, joined by projections: what OpenAI's CLIP is but for its image tower, with too few images for a ViT."""
+    from transformers import CLIPTextConfig, ConvNextConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
-    vision = dict(
-        hidden_size=WIDTH,
-        intermediate_size=4 * WIDTH,
-        num_hidden_layers=5,
-        num_attention_heads=4,
+    image = ConvNextConfig(
+        hidden_sizes=[48, 96, WIDTH],
+        depths=[2, 2, 4],
+        num_stages=3,
+        patch_size=4,
         image_size=64,
-        patch_size=8,
-        projection_dim=WIDTH,
+        layer_scale_init_value=1.0,
+        hidden_size=WIDTH,
     )
-    text = text_config(tokenizer, WIDTH, layers=3, heads=4)
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
+    text = CLIPTextConfig(**text_config(tokenizer, WIDTH, layers=3, heads=4))
+    return VisionTextDualEncoderModel(VisionTextDualEncoderConfig.from_vision_text_configs(image, text, projection_dim=WIDTH))
 
 
 def new_judge(tokenizer):
@@ -184,7 +185,7 @@ def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, se
 def augment(x, generator, hue):
     """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen.
 
-    hue: the share of images with their colours turned; a transformer on few patches learns little from shape alone.
+    hue: the share of images with their colours turned.
     """
     x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15, degrees=12)
     x = data.recolour(data.turn_hue(x, generator, hue, hue / 3), generator)

@@ -27,7 +27,7 @@ def draw(prior, prompts, steps=STEPS, guidance_scale=GUIDANCE, batch_size=25):
     for start in range(0, len(prompts), batch_size):
         part = prompts[start : start + batch_size]
         *_, last = diffusion.sample(prior, part, steps, guidance_scale, seed=list(range(start, start + len(part))))
-        pictures.append(last.x_hat)
+        pictures.append(last.x_hat.float().cpu())
     return torch.cat(pictures)
 
 
@@ -69,14 +69,14 @@ def measure(prior, judge, prompts=PROMPTS, steps=STEPS):
     }, samples
 
 
-def run(prompts=PROMPTS, out="out"):
+def run(prompts=PROMPTS, out="out", device="cpu"):
     """Print the figures, and write `evaluation.json` and a picture of the first 64 samples, unpicked, to `out`."""
     from rich.console import Console
     from rich.table import Table
 
     from ..figures import sample_sheet
 
-    figures, samples = measure(load_prior(), load_judge(), prompts)
+    figures, samples = measure(load_prior(device=device), load_judge(device=device), prompts)
     vae = figures["vae"]
     table = Table("figure", "measured", "asked", title="The bundled prior, on the held-out split")
     table.add_row("VAE, mean PSNR", f"{vae['psnr']:.2f} dB", "≥ 31")

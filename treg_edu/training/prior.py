@@ -10,7 +10,7 @@ WRITTEN_BY_HAND = ("README.md", "samples.png")
 
 
 def text_tower(clip):
-    """The `CLIPTextModel` inside a `CLIPModel`, as the pipeline wants it."""
+    """The `CLIPTextModel` inside a CLIP, as the pipeline wants it."""
     from transformers import CLIPTextModel
 
     tower = CLIPTextModel(clip.config.text_config)

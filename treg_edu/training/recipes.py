@@ -20,7 +20,7 @@ from .prior import replacing
 
 RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
-CLIP_HUE, JUDGE_HUE = 0.08, 1 / 3
+CLIP_HUE, JUDGE_HUE = 0.15, 1 / 3
 
 
 def make_corpus(folder, path):
@@ -73,16 +73,16 @@ def train_text(corpus, runs, minutes):
 
 def train_clip(corpus, runs, minutes):
     """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name."""
-    from transformers import CLIPModel
+    from transformers import AutoModel
 
     tokenizer, texts = texts_of(corpus, runs)
-    model = CLIPModel.from_pretrained(finished(runs, "text"))
+    model = AutoModel.from_pretrained(finished(runs, "text"))
     image_features, text_features = clip.clip_features(model)
     with torch.no_grad():
         pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
     clip.whiten(model.text_projection, pooled.flatten(0, 1))
     loss = clip.Loss(image_features, model.text_projection, [model.vision_model, model.visual_projection, model.text_projection])
-    log = clip.train_on_images(loss, pooled, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, peak=1e-3, seed=CLIP_SEEDS[1])
+    log = clip.train_on_images(loss, pooled, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
@@ -121,10 +121,10 @@ def load_judge_towers(folder):
 
 def train_unet(corpus, runs, minutes, start=None):
     """The denoiser, from the U-Net in the folder `start` if given.  Returns its log, and its loss on the held-out images."""
-    from transformers import CLIPModel
+    from transformers import AutoModel
 
     tokenizer = tokenizer_of(corpus, runs)
-    tower = prior.text_tower(CLIPModel.from_pretrained(finished(runs, "text")))
+    tower = prior.text_tower(AutoModel.from_pretrained(finished(runs, "text")))
     encoder = autoencoder(runs)
     model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes, start=start)
     return finish(runs, "unet", {"": model}, log, lambda: denoising_loss(model.cpu(), scheduler, encoder, tower, tokenizer, corpus))
@@ -169,7 +169,7 @@ def denoising_loss(model, scheduler, encoder, tower, tokenizer, corpus, seed=0):
 def export(runs, folder):
     """`folder`/prior and `folder`/judge from the finished trainings.  The prior keeps the recommended settings that it has."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPModel, CLIPTokenizer
+    from transformers import AutoModel, CLIPTokenizer
 
     runs, folder = Path(runs), Path(folder)
     denoiser, both_towers, judge = finished(runs, "unet"), finished(runs, "clip"), finished(runs, "judge")
@@ -181,7 +181,7 @@ def export(runs, folder):
         folder / "prior",
         autoencoder(runs),
         UNet2DConditionModel.from_pretrained(denoiser),
-        CLIPModel.from_pretrained(both_towers),
+        AutoModel.from_pretrained(both_towers),
         tokenizer,
         DDIMScheduler(**unet.SCHEDULE),
         recommended,
@@ -196,12 +196,12 @@ def unpack(folder, runs):
     Returns the names of the trainings that `runs` then holds as finished.
     """
     from diffusers import AutoencoderKL
-    from transformers import CLIPModel
+    from transformers import AutoModel
 
     folder, runs = Path(folder), Path(runs)
     with replacing(runs / "tokenizer") as beside:
         shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
-    both_towers = CLIPModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
+    both_towers = AutoModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
     models = {
         "vae": {"": AutoencoderKL.from_pretrained(folder / "prior" / "vae", torch_dtype=torch.float32)},
         "text": {"": both_towers},
