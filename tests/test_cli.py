@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import treg_edu as te
 from treg_edu.training import recipes
 from treg_edu import bench, cli, images
-from treg_edu.experiments import quick
+from treg_edu.experiments import phase, quick
 from treg_edu.training import evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -345,6 +345,7 @@ def test_help_names_every_command():
     [
         (["demo"], quick, "demo", {"images": 3, "seeds": 8, "out": Path("out"), "device": "cpu"}),
         (["experiment", "quick", "--seeds", 2], quick, "run", {"images": 32, "seeds": 2, "out": Path("out"), "device": "cpu"}),
+        (["experiment", "phase"], phase, "run", {"images": 32, "seeds": 8, "out": Path("out"), "device": "cpu"}),
         (["bench"], bench, "run", {"repetitions": 5}),
         (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "out": Path("out"), "device": "cpu"}),
     ],

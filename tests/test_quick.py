@@ -14,7 +14,7 @@ from treg_edu.experiments import quick
 @pytest.fixture
 def fast(prior, monkeypatch):
     monkeypatch.setattr(prior, "recommended", {"steps": 2, "null_prompt": "", "every": 1, "until": 1.0})
-    monkeypatch.setattr(quick, "load_prior", lambda: prior)
+    monkeypatch.setattr(quick, "load_prior", lambda device: prior)
 
 
 def test_the_other_text_is_another_thing():

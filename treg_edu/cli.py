@@ -476,6 +476,21 @@ def experiment_quick(
     quick.run(images=images, seeds=seeds, out=out, device=device)
 
 
+@experiment_app.command("phase")
+@one_line_errors
+def experiment_phase(
+    images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 32,
+    seeds: Annotated[int, typer.Option(min=1, help="Retrievals of each.")] = 8,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
+    device: Device = "cpu",
+):
+    """Which symmetric copy phase retrieval finds: with text, without, and by HIO."""
+    from treg_edu.experiments import phase
+
+    check_device(device)
+    phase.run(images=images, seeds=seeds, out=out, device=device)
+
+
 @app.command()
 @one_line_errors
 def bench(repetitions: Annotated[int, typer.Option(min=1, help="Timings of each side; medians are compared.")] = 5):

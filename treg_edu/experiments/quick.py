@@ -16,7 +16,9 @@ from ..latent_diffusion import load_prior
 from ..treg import treg
 
 FACTOR, SIGMA = 16, 0.005  # the paper's σ = 0.01 is for images in [−1, 1]
+NOISE_SEED = 10_000  # far from the seeds of the solver
 BATCH = 16
+UNGUIDED = {"guidance_scale": 1.0}  # where c = c_∅, no ω changes anything
 
 #       name                    whose text  negation
 ARMS = {
@@ -80,25 +82,26 @@ def grade(judge, operator, y, x, x_hats, text, label_set):
     }
 
 
-def measure_arms(prior, judge, x, labels, others, arms, settings, noise_seed=10_000):
-    """Solve every arm.  Returns (a row per reconstruction, {arm: (N, S, 3, H, W)}, operator, y).
+def measured(operator, x):
+    """y = A(x) + n, the noise of image i drawn with seed NOISE_SEED + i."""
+    return operator.measure(x, SIGMA, [torch.Generator().manual_seed(NOISE_SEED + i) for i in range(len(x))])
 
-    arms: {name: seeds used}.  The noise of image i is drawn with seed noise_seed + i.
-    """
+
+def measure_arms(prior, judge, x, labels, others, arms, settings):
+    """Solve every arm, {name: seeds used}.  Returns (a row per reconstruction, {arm: (N, S, 3, H, W)}, operator, y)."""
     import pandas as pd
     from tqdm.auto import tqdm
 
     operator = operators.SuperResolution(FACTOR)
-    noise = [torch.Generator().manual_seed(noise_seed + i) for i in range(len(x))]
-    y = operator.measure(x, SIGMA, noise)
+    y = measured(operator, x)
     label_set = list(dict.fromkeys(images.captions()["label"]))
     texts = {"true": labels, "null": [settings["null_prompt"]] * len(x), "other": others}
     rows, pictures = [], {}
     with tqdm(total=len(x) * sum(map(len, arms.values())), unit="image", desc="reconstructing") as bar:
         for arm, used in arms.items():
             whose, negation = ARMS[arm]
-            unguided = {"guidance_scale": 1.0} if whose == "null" else {}  # c = c_∅, so that no ω changes anything
-            pictures[arm] = reconstruct(prior, operator, y, texts[whose], used, negation, settings | unguided, bar.update)
+            chosen = settings | UNGUIDED if whose == "null" else settings
+            pictures[arm] = reconstruct(prior, operator, y, texts[whose], used, negation, chosen, bar.update)
             for i in range(len(x)):
                 asked = others[i] if whose == "other" else labels[i]
                 graded = grade(judge, operator, y[i : i + 1], x[i : i + 1], pictures[arm][i], asked, label_set)
