@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := dev,train
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb))
 
 # glibc otherwise returns every large tensor to the kernel and faults its pages in anew, at every step of a training on CPU.
 export MALLOC_MMAP_THRESHOLD_ := 4294967296

@@ -31,7 +31,7 @@ LONG_PROMPT = "a fox, " * 40 + "and an accordion"
 def loaded_once(prior, monkeypatch):
     """The bundled prior is loaded once for all tests; a prior that a test names is loaded as ever."""
     load = te.load_prior
-    monkeypatch.setattr(te, "load_prior", lambda name=None, **more: load(name, **more) if name else prior)
+    monkeypatch.setattr(te, "load_prior", lambda name=None, **more: load(name, **more) if name or more["clip"] else prior)
 
 
 def run(*arguments):
@@ -162,7 +162,7 @@ def test_pictures_of_any_format(fox, out, tmp_path, mode, suffix):
 
 def test_without_a_judge_its_columns_are_left_out(fox, out, tmp_path, monkeypatch):
     monkeypatch.setenv("TREG_EDU_DATA", str(tmp_path))
-    assert solve(fox, "--out", out).exit_code == 0
+    assert solve(fox, "--out", out, "--size", 64).exit_code == 0
     row = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["per_seed"][0]
     assert row.keys() == {"seed", "y_mse", "psnr", "ssim"}
 
@@ -200,11 +200,14 @@ def test_json_has_no_number_that_json_lacks():
         (["--sigma", "nan"], ["sigma", "nan"]),
         (["--seed", -1], ["seed", "-1"]),
         (["--size", 0], ["size", "0"]),
-        (["--size", 72, "--factor", 8], ["size", "72", "multiples"]),
+        (["--size", 66, "--factor", 6], ["size", "66", "multiples"]),
         (["--lam", 0], ["lam", "0.0"]),
-        (["--guidance-scale", "inf"], ["guidance-scale", "inf"]),
+        (["--guidance-scale", "inf"], ["guidance_scale", "inf"]),
         (["--iterations", 0], ["iterations", "0"]),
         (["--device", "abacus"], ["device", "'abacus'"]),
+        (["--device", "meta"], ["device", "'meta'", "cpu, cuda or mps"]),
+        (["--dtype", "int8"], ["dtype", "'int8'", "float16"]),
+        (["--clip", "no-such/clip"], ["clip", "'no-such/clip'", "clip-vit-large-patch14"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if str(value[0]).startswith("--") else "",
 )

@@ -319,3 +319,15 @@ def test_another_data_folder(tmp_path, monkeypatch):
     pd.DataFrame([row]).to_parquet(tmp_path / "images" / "a.parquet")
     monkeypatch.setenv("TREG_EDU_DATA", str(tmp_path))
     assert colour(images.example("sea")) == pytest.approx([0, 0, 1])
+
+
+def test_what_is_written_beside_takes_its_place_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.json"
+    with images.written_beside(path) as beside:
+        beside.write_text("one")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt):
+        with images.written_beside(path) as beside:
+            beside.write_text("tw")
+            raise KeyboardInterrupt
+    assert path.read_text() == "one" and list(path.parent.iterdir()) == [path]

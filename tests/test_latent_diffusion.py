@@ -79,9 +79,23 @@ def test_decode_clamps_nothing_and_lets_gradients_through(prior):
 def test_latent_shape(prior):
     assert prior.latent_shape() == (4, 16, 16)
     assert prior.latent_shape((96, 128)) == (4, 24, 32)
-    for size in ((72, 64), (64, 8), (0, 64)):
-        with pytest.raises(ValueError, match=f"^size: got {size[0]}×{size[1]}, expected multiples of 16"):
+    for size in ((66, 64), (64, 2), (0, 64)):
+        with pytest.raises(ValueError, match=f"^size: got {size[0]}×{size[1]}, expected multiples of 4"):
             prior.latent_shape(size)
+    with pytest.raises(ValueError, match="^size: got 0×0"):
+        prior.latent_shape(0)
+
+
+def test_sizes_that_only_the_autoencoder_divides(prior):
+    """Like `StableDiffusionPipeline`, whose U-Net pads what does not halve."""
+    *_, last = te.diffusion.sample(prior, "fox", steps=1, seed=0, size=(72, 68))
+    assert last.x_hat.shape == (1, 3, 72, 68)
+
+
+def test_the_training_side_is_read_from_the_configuration(prior):
+    assert te.latent_diffusion.training_side() == te.latent_diffusion.training_side(str(FOLDER)) == 64
+    with pytest.raises(FileNotFoundError, match="^name: "):
+        te.latent_diffusion.training_side("no model")
 
 
 # Words
@@ -248,6 +262,59 @@ def test_the_folder_is_plain_diffusers_and_small():
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".md", ".png"}
     assert sum(path.stat().st_size for path in files) <= 60e6
     assert max(path.stat().st_size for path in files) < 16e6
+
+
+# Parts that do not fit
+
+
+def parts(prior, **others):
+    names = ("vae", "unet", "tokenizer", "text_encoder", "scheduler", "clip", "image_mean", "image_std")
+    return {name: getattr(prior, name) for name in names} | others
+
+
+def test_a_schedule_that_ends_in_pure_noise_is_refused(prior):
+    from diffusers import DDIMScheduler
+
+    zero = DDIMScheduler.from_config(prior.scheduler.config, rescale_betas_zero_snr=True)
+    with pytest.raises(ValueError, match="^scheduler: .*rescale_betas_zero_snr"):
+        te.LatentDiffusion(**parts(prior, scheduler=zero))
+
+
+def test_parts_of_other_models_are_refused(prior):
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    small = dict(sample_size=8, block_out_channels=(32,), down_block_types=("CrossAttnDownBlock2D",), mid_block_type=None, layers_per_block=1)
+    small |= dict(up_block_types=("CrossAttnUpBlock2D",), attention_head_dim=4, norm_num_groups=8)
+    inpainting = UNet2DConditionModel(**small, in_channels=9, cross_attention_dim=192)
+    wide = UNet2DConditionModel(**small, in_channels=4, cross_attention_dim=64)
+    text_alone = CLIPTextModel(prior.text_encoder.config)
+    for name, part, message in (("unet", inpainting, "9 channels"), ("unet", wide, "width 64"), ("clip", text_alone, "CLIPTextModel")):
+        with pytest.raises(ValueError, match=f"^{name}: .*{message}"):
+            te.LatentDiffusion(**parts(prior, **{name: part}))
+
+
+def test_openais_clip_is_taken_as_well(prior, tmp_path):
+    """A CLIPModel with a ViT, as Stable Diffusion's is, from a folder."""
+    from transformers import CLIPConfig, CLIPModel
+
+    vision = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8)
+    config = CLIPConfig(text_config=prior.clip.config.text_config.to_dict(), vision_config=vision, projection_dim=192)
+    CLIPModel(config).save_pretrained(tmp_path)
+    preprocessing = {"image_mean": [0.4] * 3, "image_std": [0.3] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    other = te.load_prior(clip=tmp_path)
+    assert type(other.clip) is CLIPModel and other.image_mean == [0.4] * 3
+    assert other.embed_images(rand(2, 3, 64, 64)).shape == (2, 192)
+
+
+def test_a_clip_that_is_not_there(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for clip in (str(FOLDER / "text_encoder"), "no-such/clip"):
+        with pytest.raises(FileNotFoundError, match=f"^clip: got '{clip}'"):
+            te.load_prior(clip=clip)
 
 
 # Devices

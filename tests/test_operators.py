@@ -213,14 +213,18 @@ def test_blur_keeps_a_constant_image(sigma, half, side):
     torch.testing.assert_close(GaussianBlur(sigma, 2 * half + 1).A(x), x)
 
 
-def test_matrices_are_built_once(monkeypatch):
-    operator, built = GaussianBlur(), []
-    matrix = GaussianBlur.matrix
+def test_matrices_are_built_once_and_factored_only_where_their_factors_are_asked_for(monkeypatch):
+    operator, built, factored = GaussianBlur(), [], []
+    matrix, svd = GaussianBlur.matrix, torch.linalg.svd
     monkeypatch.setattr(GaussianBlur, "matrix", lambda self, n: built.append(n) or matrix(self, n))
+    monkeypatch.setattr(torch.linalg, "svd", lambda D, **options: factored.append(D) or svd(D, **options))
     x = image(1, 3, 8, 6)
-    operator.prox_l2(x, operator.A(x), 1.0)
-    operator.A_dagger(operator.A_adjoint(operator.A(x)))
-    assert sorted(built) == [6, 8]
+    for _ in range(2):
+        operator.A_adjoint(operator.A(x))
+    assert sorted(built) == [6, 8] and not factored
+    for _ in range(2):
+        operator.A_dagger(operator.prox_l2(x, operator.A(x), 1.0))
+    assert sorted(built) == [6, 6, 8, 8] and len(factored) == 2
 
 
 @pytest.mark.parametrize("operator", [SuperResolution(2), GaussianBlur(1.0, 5), Inpainting.box(8, 2, 2, 3, 3)])

@@ -1,5 +1,6 @@
 """The trainings: a killed run resumes, the corpus is what it says, folding an affine map changes no picture."""
 
+import functools
 import json
 import os
 import signal
@@ -50,11 +51,21 @@ def test_a_killed_training_resumes_where_its_checkpoint_was(tmp_path):
     with safe_open(out / "checkpoint.safetensors", "pt") as file:
         state = json.loads(file.metadata()["state"])
     assert 0 < state["seconds"] < 3
-    budget = str(state["seconds"] / 60)  # spent already: a run that resumes has nothing left to do, one that starts anew has
+    budget = str(state["seconds"] / 60 * (1 - 1e-9))  # spent already: a run that resumes has nothing left to do, one that starts anew has
     second = subprocess.run([sys.executable, "-c", RUN, str(out), budget], capture_output=True, text=True, timeout=300)
     assert second.returncode == 0, second.stderr
     steps = float(second.stdout.split()[1])
     assert steps == state["step"]
+
+
+def test_a_training_that_diverges_keeps_its_last_checkpoint(tmp_path):
+    model = nn.Linear(1, 1)
+    fit = functools.partial(loop.fit, model, out=tmp_path, peak=1e-3, checkpoint_every=0)
+    fit(lambda generator: (torch.ones(1, 1),), minutes=1e-3)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(FloatingPointError, match="^out: the loss at step .* is nan"):
+        fit(lambda generator: (torch.full((1, 1), torch.nan),), minutes=1.0)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_a_checkpoint_keeps_weights_moments_and_average(tmp_path):

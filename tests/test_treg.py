@@ -304,6 +304,16 @@ def test_ours_drop_into_deepinvs_data_fidelity(operator):
         torch.testing.assert_close(fidelity.prox(x, y, operator, gamma=10.0), pixel, rtol=0, atol=1e-4)
 
 
+def test_ours_drop_into_deepinvs_sampler():
+    """It asks the physics for a noise model, which ours leave open."""
+
+    def denoiser(x, sigma, **settings):
+        return x
+
+    x = deepinv.sampling.DiffPIR(denoiser, deepinv.optim.L2(), max_iter=2, sigma=0.05)(measure(SR), SR)
+    assert x.shape == (1, 3, 64, 64) and x.isfinite().all()
+
+
 def test_the_dtype_of_y_is_no_matter(prior):
     y = measure(BOX)
     for operator, y in ((BOX, y), (GammaCorrection(2.2), y.clamp(0, 1))):
@@ -337,13 +347,40 @@ Y = rand(2, 3, 4, 4)
         (Y, {"steps": 0}, ValueError, "^steps: got 0, expected an integer from 1 to 1000"),
         (Y, {"steps": 1001}, ValueError, "^steps: got 1001, expected"),
         (Y, {"steps": 50.0}, ValueError, "^steps: got 50.0, expected"),
-        (rand(1, 3, 4, 5), {"operator": SuperResolution(8)}, ValueError, "^size: got 32×40, expected multiples of 16"),
+        (rand(1, 3, 4, 5), {"operator": SuperResolution(9)}, ValueError, "^size: got 36×45, expected multiples of 4"),
+        (Y, {"guidance_scale": float("inf")}, ValueError, "^guidance_scale: got inf"),
+        (Y, {"lam": 0.0}, ValueError, "^lam: got 0.0, expected a finite number above 0"),
+        (Y, {"iterations": 0}, ValueError, "^iterations: got 0, expected an integer of at least 1"),
+        (Y, {"iterations": 2.5}, ValueError, "^iterations: got 2.5, expected an integer of at least 1"),
+        (Y, {"every": 0}, ValueError, "^every: got 0, expected an integer of at least 1"),
+        (Y, {"until": float("nan")}, ValueError, "^until: got nan, expected a share from 0 to 1"),
+        (Y, {"negation_learning_rate": -1e-3}, ValueError, "^negation_learning_rate: got -0.001, expected a finite number above 0"),
+        (Y, {"negation_iterations": -5}, ValueError, "^negation_iterations: got -5, expected an integer of at least 1"),
     ],
 )
 def test_errors_name_the_argument(prior, y, settings, error, message):
     settings = {"operator": SR, "prompt": "fox", "steps": 2, **settings}
     with pytest.raises(error, match=message):
         next(te.treg(prior, settings.pop("operator"), y, settings.pop("prompt"), **settings))
+
+
+def test_an_operator_left_on_another_device(prior):
+    physics = deepinv.physics.Inpainting(img_size=(3, 64, 64), mask=0.5, rng=torch.Generator().manual_seed(0)).to("meta")
+    with pytest.raises(ValueError, match=r"^operator: is on meta, expected cpu, .*call operator.to"):
+        next(te.treg(prior, physics, rand(1, 3, 64, 64), "fox", steps=1))
+
+
+def test_features_and_states_of_different_widths(prior, monkeypatch):
+    """As Stable Diffusion 2 with the CLIP of 1.x: known before the first step, and harmless without negation."""
+    monkeypatch.setattr(prior.clip.config, "projection_dim", 1024)
+    with pytest.raises(ValueError, match="^negation: 'hidden' compares features of width 1024 with text states of width 192"):
+        next(te.treg(prior, SR, Y, "fox", steps=1))
+    assert run(prior, SR, Y, "fox", steps=1, negation=None)[-1].x_hat.isfinite().all()
+
+
+def test_pictures_far_from_the_training_size_are_solved_with_a_warning(prior):
+    with pytest.warns(UserWarning, match="means images of 16×16; this prior was trained on 64×64. It knows no pictures so small"):
+        run(prior, SuperResolution(4), rand(1, 3, 4, 4), "fox", steps=1)
 
 
 def test_a_prompt_too_long_is_solved_with_a_warning(prior):

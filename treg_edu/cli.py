@@ -36,6 +36,7 @@ OPTIONS_OF = {
 }
 RESULTS = ("truth.png", "measurement.png", "measurement.safetensors", "reconstruction-*.png", "remeasured-*.png", "metrics.json")
 LARGEST_SIDE = 4096
+DTYPES = ("float32", "bfloat16", "float16")
 HUB_NAME = r"\w[\w.-]*/\w[\w.-]*"
 
 
@@ -50,8 +51,13 @@ def one_line_errors(command):
         try:
             with one_line_warnings():
                 return command(*args, **kwargs)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, FloatingPointError) as error:
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from None
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's, by its name: this module starts without torch
+                raise
+            typer.echo("error: device: it ran out of memory, expected fewer --seeds, a smaller --size, or --dtype float16", err=True)
             raise typer.Exit(2) from None
 
     return wrapped
@@ -328,22 +334,20 @@ def solver_settings(solver, recommended, given):
     return settings | {name: value for name, value in given.items() if value is not None}
 
 
-def check_numbers(seeds, seed, noise_seed, sigma, size, guidance_scale, lam, iterations):
+def check_numbers(seeds, seed, noise_seed, sigma, size):
     """The ranges that no library function checks, or checks only after minutes."""
     expect(seeds >= 1, "seeds", seeds, "at least 1")
     expect(0 <= seed < 2**32, "seed", seed, "0 to 2³² − 1")
     expect(0 <= noise_seed < 2**32, "noise-seed", noise_seed, "0 to 2³² − 1")
     expect(0 <= sigma < math.inf, "sigma", sigma, "a finite number of at least 0")
-    expect(1 <= size <= LARGEST_SIDE, "size", size, f"1 to {LARGEST_SIDE}")
-    expect(guidance_scale is None or 0 <= guidance_scale < math.inf, "guidance-scale", guidance_scale, "a finite number of at least 0")
-    expect(lam is None or 0 < lam < math.inf, "lam", lam, "a finite number above 0")
-    expect(iterations is None or iterations >= 1, "iterations", iterations, "at least 1")
+    expect(size is None or 1 <= size <= LARGEST_SIDE, "size", size, f"1 to {LARGEST_SIDE}")
 
 
 def check_device(device):
-    """A device that torch has here."""
+    """cpu, cuda or mps, with a number or not, that torch has here."""
     import torch
 
+    expect(re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", device), "device", repr(device), "cpu, cuda or mps")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -370,7 +374,7 @@ def solve(
     measurement: Annotated[Optional[Path], typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
     sigma: Annotated[float, typer.Option(help="Noise added to the measurement of IMAGE, in units of [0, 1] images.")] = 0.005,
     noise_seed: Annotated[int, typer.Option(help="Seed of that noise, apart from the seeds of the solver.")] = 10_000,
-    size: Annotated[int, typer.Option(help="Side of the image in pixels.")] = 64,
+    size: Annotated[Optional[int], typer.Option(help="Side of the image in pixels; what the prior was trained on, if not given.")] = None,
     factor: Annotated[Optional[int], typer.Option(help="sr: the factor, 16 if not given.")] = None,
     kernel_size: Annotated[Optional[int], typer.Option(help="blur: taps of the kernel, odd, 61 if not given.")] = None,
     blur_sigma: Annotated[Optional[float], typer.Option(help="blur: width in pixels, 5 if not given.")] = None,
@@ -388,11 +392,13 @@ def solve(
     iterations: Annotated[Optional[int], typer.Option(help="Iterations of the pixel step.")] = None,
     negation: Annotated[Optional[str], typer.Option(help="Adaptive negation: hidden, projected or none.")] = None,
     prior: Annotated[Optional[str], typer.Option(help="A diffusers folder or hub name; the bundled prior if not given.")] = None,
+    clip: Annotated[Optional[str], typer.Option(help="The CLIP of that prior, a folder or hub name; its own or ViT-L/14 if not given.")] = None,
+    dtype: Annotated[str, typer.Option(help=f"Of the networks: {', '.join(DTYPES)}.")] = "float32",
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")] = False,
 ):
     """Measure a picture, or take a stored measurement, and reconstruct it with a text."""
-    check_numbers(seeds, seed, noise_seed, sigma, size, guidance_scale, lam, iterations)
+    check_numbers(seeds, seed, noise_seed, sigma, size)
     expect((image is None) != (measurement is None), "IMAGE, measurement", "neither" if image is None else "both", "one of them")
     expect(negation in (None, "hidden", "projected", "none"), "negation", repr(negation), "hidden, projected or none")
     out = check_out(out, overwrite)
@@ -402,7 +408,12 @@ def solve(
     import treg_edu as te
 
     expect(solver in te.SOLVERS, "solver", repr(solver), f"one of {', '.join(te.SOLVERS)}")
+    expect(dtype in DTYPES, "dtype", repr(dtype), f"one of {', '.join(DTYPES)}")
     check_device(device)
+    check_prior(prior)
+    if size is None:
+        with naming("prior"):
+            size = te.latent_diffusion.training_side(prior)
     options = dict(factor=factor, kernel_size=kernel_size, blur_sigma=blur_sigma, box=box, mask=mask, oversampling=oversampling, gamma=gamma)
     physics = make_operator(operator, size, options)
     shape = physics.A(torch.zeros(1, 3, size, size)).shape  # also where a factor or mask that does not fit is found
@@ -414,9 +425,8 @@ def solve(
             x = te.images.read(image, size)
         y = physics.measure(x, sigma, torch.Generator().manual_seed(noise_seed))
 
-    check_prior(prior)
     with naming("prior"):
-        model = te.load_prior(prior, device=device)
+        model = te.load_prior(prior, device=device, dtype=getattr(torch, dtype), clip=clip)
     model.latent_shape((size, size))  # a size the networks do not take is found here
     given = dict(steps=steps, guidance_scale=guidance_scale, lam=lam, iterations=iterations, negation=negation, null_prompt=null_prompt)
     settings = solver_settings(te.SOLVERS[solver], model.recommended, given)

@@ -23,8 +23,11 @@ def is_linear(operator):
 
 
 def image_shape(operator, y):
-    """(H, W) of the images that the operator measures, read off its back-projection of y."""
-    return tuple((operator.A_adjoint(y) if is_linear(operator) else operator.A_dagger(y)).shape[-2:])
+    """(H, W) of the images that the operator measures, read off its back-projection of y.
+
+    Of one sample where A is nonlinear: deepinv's `PhaseRetrieval.A_dagger` is fifty iterations.
+    """
+    return tuple((operator.A_adjoint(y) if is_linear(operator) else operator.A_dagger(y[:1])).shape[-2:])
 
 
 def pixel_step(operator, y, x, lam=1e-4, iterations=5):

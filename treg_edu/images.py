@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -132,11 +133,22 @@ def save(x, path):
     if path.suffix.lower() != ".png":
         raise ValueError(f"path: got {str(path)!r}, expected a name ending in .png")
     picture = to_pil(x)
+    with written_beside(path) as beside:
+        picture.save(beside, format="PNG")
+    return path
+
+
+@contextmanager
+def written_beside(path):
+    """A path beside `path` to write to, in a folder made if need be; it takes its place at the end, and is removed if writing fails."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    picture.save(beside, format="PNG")
-    os.replace(beside, path)
-    return path
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 # The captioned images that ship

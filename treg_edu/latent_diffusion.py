@@ -28,6 +28,15 @@ class LatentDiffusion:
         self.recommended = recommended or {}
         if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
             raise ValueError(f"scheduler: predicts {scheduler.config.prediction_type!r}, expected 'epsilon' or 'v_prediction'")
+        if not scheduler.alphas_cumprod.min() > 0:
+            raise ValueError("scheduler: ᾱ falls to 0 (rescale_betas_zero_snr), expected above 0: no estimate of z₀ is left there")
+        if unet.config.in_channels != vae.config.latent_channels:
+            raise ValueError(f"unet: takes {unet.config.in_channels} channels, expected the {vae.config.latent_channels} of the latents")
+        if unet.config.cross_attention_dim != text_encoder.config.hidden_size:
+            came, expected = unet.config.cross_attention_dim, text_encoder.config.hidden_size
+            raise ValueError(f"unet: attends to text states of width {came}, expected {expected}, that of its one text encoder")
+        if not hasattr(clip.config, "vision_config"):
+            raise ValueError(f"clip: got a {type(clip).__name__}, expected a CLIP with an image tower and a text tower")
         for network in (vae, unet, text_encoder, clip):
             network.requires_grad_(False).eval()
 
@@ -52,11 +61,10 @@ class LatentDiffusion:
     def latent_shape(self, size=None):
         """(4, h, w) for images of `size`, a side or (H, W); the training size if None."""
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        multiple = factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
-        size = size or factor * self.unet.config.sample_size
+        size = factor * self.unet.config.sample_size if size is None else size
         height, width = (size, size) if isinstance(size, int) else size
-        if height % multiple or width % multiple or min(height, width) < multiple:
-            raise ValueError(f"size: got {height}×{width}, expected multiples of {multiple}, which this prior's networks need")
+        if height % factor or width % factor or min(height, width) < factor:
+            raise ValueError(f"size: got {height}×{width}, expected multiples of {factor}, the factor of this prior's autoencoder")
         return self.vae.config.latent_channels, height // factor, width // factor
 
     # ---- words
@@ -144,10 +152,8 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import AutoModel, CLIPTextModel, CLIPTokenizer
 
-    folder = data_folder() / "prior" if name is None else Path(name)
-    if name is None and not folder.is_dir():
-        raise FileNotFoundError(f"name: the bundled prior is not at {folder}; clone the repository whole, or name a model")
-    source = str(folder) if folder.is_dir() else _on_the_hub(str(name))
+    source = _source(name)
+    folder = Path(source)
     settings = {"torch_dtype": dtype, "use_safetensors": True}
     if clip is None:
         clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
@@ -160,11 +166,20 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
             CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
             CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype, use_safetensors=True).to(device),
             DDIMScheduler.from_pretrained(source, subfolder="scheduler"),
-            AutoModel.from_pretrained(clip, dtype=dtype, use_safetensors=True).to(device),
+            AutoModel.from_pretrained(clip, dtype=dtype, use_safetensors=True, trust_remote_code=False).to(device),
             preprocessing["image_mean"],
             preprocessing["image_std"],
             json.loads(recommended.read_text()) if recommended.is_file() else None,
         )
+
+
+def training_side(name=None):
+    """The side of the images that a prior was trained on, read from its configuration alone.  name: as in `load_prior`."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    source = _source(name)
+    unet, vae = (network.load_config(source, subfolder=part) for network, part in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae")))
+    return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 @contextmanager
@@ -181,6 +196,14 @@ def without_bars():
     finally:
         for library in shown:
             library.enable_progress_bar()
+
+
+def _source(name):
+    """A folder, or the name of a model that the hub has."""
+    folder = data_folder() / "prior" if name is None else Path(name)
+    if name is None and not folder.is_dir():
+        raise FileNotFoundError(f"name: the bundled prior is not at {folder}; clone the repository whole, or name a model")
+    return str(folder) if folder.is_dir() else _on_the_hub(str(name))
 
 
 def _on_the_hub(name):
@@ -202,4 +225,10 @@ def _preprocessing(clip):
     from huggingface_hub import hf_hub_download
 
     local = Path(clip) / "preprocessor_config.json"
-    return json.loads(Path(local if local.is_file() else hf_hub_download(clip, local.name)).read_text())
+    try:
+        return json.loads(Path(local if local.is_file() else hf_hub_download(str(clip), local.name)).read_text())
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"clip: got {str(clip)!r}, where no {local.name} is or can be fetched; expected a CLIP that was downloaded before or can be "
+            "reached on the hub, such as 'openai/clip-vit-large-patch14', or a folder with one"
+        ) from error

@@ -21,6 +21,8 @@ SMALLEST_GREY = 1e-3
 class Operator(ABC):
     """A forward operator, possibly nonlinear: `A`, and the transpose of its Jacobian, `A_vjp`."""
 
+    noise_model = None  # deepinv's samplers ask every physics for one; None means that σ is unknown to them
+
     @abstractmethod
     def A(self, x):
         """The noiseless measurement A(x)."""
@@ -86,10 +88,9 @@ class LinearOperator(Operator):
         return conjugate_gradient(lambda x: x + gamma * self.A_adjoint_A(x), z + gamma * self.A_adjoint(y), z, iterations=200)
 
 
-class _Side(NamedTuple):
-    """One side of a separable operator: its matrix D = U diag(s) Vᵀ, (m, n), and the reduced factors."""
+class _Factors(NamedTuple):
+    """The reduced factors of the matrix of one side, D = U diag(s) Vᵀ, (m, n)."""
 
-    D: torch.Tensor
     U: torch.Tensor
     s: torch.Tensor
     V: torch.Tensor
@@ -104,7 +105,7 @@ class SeparableOperator(LinearOperator):
     """
 
     def __init__(self):
-        self._sides = {}
+        self._matrices, self._factors = {}, {}
 
     @abstractmethod
     def matrix(self, n):
@@ -117,14 +118,14 @@ class SeparableOperator(LinearOperator):
     def A(self, x):
         """A x = D_h x D_wᵀ.  x: (B, C, H, W)."""
         _check_image("x", x)
-        h, w = self._factors(x, x.shape[-2:])
-        return h.D @ (x @ w.D.mT)
+        D_h, D_w = (self._matrix(n, x) for n in x.shape[-2:])
+        return D_h @ (x @ D_w.mT)
 
     def A_adjoint(self, y):
         """Aᵀ y = D_hᵀ y D_w.  Returns (B, C, H, W)."""
         _check_image("y", y)
-        h, w = self._factors(y, self._image_size(y))
-        return h.D.mT @ y @ w.D
+        D_h, D_w = (self._matrix(self.image_side(m), y) for m in y.shape[-2:])
+        return D_h.mT @ y @ D_w
 
     def A_dagger(self, y):
         """A†y = V diag(1/s) Uᵀ y, over the singular values above RELATIVE_CUTOFF times the largest."""
@@ -145,31 +146,32 @@ class SeparableOperator(LinearOperator):
 
     def singular_values(self, y):
         """s = s_h s_wᵀ for a measurement of y's size: the shape of Uᵀ y, in float32 at least."""
-        h, w = self._factors(y, self._image_size(y))
+        h, w = (self._factor(self.image_side(m), y) for m in y.shape[-2:])
         return torch.outer(h.s, w.s)
 
     def _from_spectrum(self, y, weight):
         """V diag(weight) Uᵀ y = V_h (weight ∘ U_hᵀ y U_w) V_wᵀ"""
-        h, w = self._factors(y, self._image_size(y))
+        h, w = (self._factor(self.image_side(m), y) for m in y.shape[-2:])
         return h.V @ (weight.to(y.dtype) * (h.U.mT @ y @ w.U)) @ w.V.mT
 
-    def _image_size(self, y):
-        return [self.image_side(m) for m in y.shape[-2:]]
-
-    def _factors(self, like, size):
-        return [self._side(n, like) for n in size]
-
-    def _side(self, n, like):
-        """The matrix of a side and its SVD, built once for each length, dtype and device."""
+    def _matrix(self, n, like):
+        """The matrix of a side, built once for each length, dtype and device."""
         key = n, like.dtype, like.device
-        if key not in self._sides:
+        if key not in self._matrices:
             with torch.inference_mode(False):  # kept for later calls, which may be under autograd
-                D = self.matrix(n)
-                U, s, Vh = torch.linalg.svd(D, full_matrices=False)
+                self._matrices[key] = self.matrix(n).to(like.dtype).to(like.device)
+        return self._matrices[key]
+
+    def _factor(self, n, like):
+        """Its factors, likewise."""
+        key = n, like.dtype, like.device
+        if key not in self._factors:
+            with torch.inference_mode(False):
+                U, s, Vh = torch.linalg.svd(self.matrix(n), full_matrices=False)
                 s = s.to(torch.promote_types(like.dtype, torch.float32)).to(like.device)
-                D, U, V = (matrix.to(like.dtype).to(like.device) for matrix in (D, U, Vh.mT.contiguous()))
-                self._sides[key] = _Side(D, U, s, V)
-        return self._sides[key]
+                U, V = (matrix.to(like.dtype).to(like.device) for matrix in (U, Vh.mT.contiguous()))
+                self._factors[key] = _Factors(U, s, V)
+        return self._factors[key]
 
 
 class SuperResolution(SeparableOperator):

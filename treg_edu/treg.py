@@ -1,6 +1,7 @@
 """TReg: Regularization by Texts for Latent Diffusion Inverse Solvers (Kim, Park, Chung, Ye, ICLR 2025), Algorithm 1."""
 
 import functools
+import itertools
 import math
 import warnings
 
@@ -44,7 +45,9 @@ def treg(
     Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.
     """
     check_measurement(y)
-    check_settings(guidance_scale, lam, iterations, negation)
+    check_settings(guidance_scale, lam, iterations, every, until, negation, negation_learning_rate, negation_iterations)
+    check_negation(prior, negation)
+    check_operator(prior, operator)
     # Least squares needs float32 at least, whatever the precision of the networks.
     batch, y = len(y), y.to(prior.device, torch.promote_types(prior.dtype, torch.float32))
     noises = generators(seed, batch)
@@ -98,20 +101,48 @@ def check_measurement(y):
 def warn_of_size(prior, y, size):
     """A picture passed for its measurement is a common slip; it asks for an image many times the size the prior knows."""
     side = prior.unet.config.sample_size * 2 ** (len(prior.vae.config.block_out_channels) - 1)
-    if min(size) > 4 * side:
+    if min(size) > 4 * side or max(size) < side / 2:
+        doubt = "Is y the measurement?" if min(size) > side else "It knows no pictures so small."
         warnings.warn(
-            f"y: shape {tuple(y.shape)} means images of {size[0]}×{size[1]}; this prior was trained on {side}×{side}. Is y the measurement?",
+            f"y: shape {tuple(y.shape)} means images of {size[0]}×{size[1]}; this prior was trained on {side}×{side}. {doubt}",
             stacklevel=3,
         )
 
 
-def check_settings(guidance_scale, lam, iterations, negation):
+def check_operator(prior, operator):
+    """Our operators follow the image; deepinv's are modules with buffers, which stay where they are."""
+    if isinstance(operator, torch.nn.Module):
+        for tensor in itertools.chain(operator.parameters(), operator.buffers()):
+            if tensor.device != prior.device:
+                raise ValueError(f"operator: is on {tensor.device}, expected {prior.device}, where the prior is; call operator.to(…)")
+
+
+def check_negation(prior, negation):
+    """The feature of an image and the null text's states must be of one width, or their inner product means nothing."""
+    clip, width = prior.clip.config, prior.text_encoder.config.hidden_size
+    came = {"hidden": clip.projection_dim, "projected": clip.text_config.hidden_size, None: width}[negation]
+    if came != width:
+        raise ValueError(
+            f"negation: {negation!r} compares features of width {came} with text states of width {width}, expected one width; "
+            "load the prior with the CLIP whose text tower it uses (clip=…), or pass negation=None"
+        )
+
+
+def check_settings(guidance_scale, lam, iterations, every, until, negation, negation_learning_rate, negation_iterations):
     """The settings whose nonsense would only show in the picture."""
+
+    def whole(value):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
     for holds, name, came, expected in (
         (0 <= guidance_scale < math.inf, "guidance_scale", guidance_scale, "a finite number of at least 0"),
         (0 < lam < math.inf, "lam", lam, "a finite number above 0"),
-        (iterations is None or iterations >= 1, "iterations", iterations, "at least 1"),
+        (iterations is None or whole(iterations), "iterations", iterations, "an integer of at least 1"),
+        (whole(every), "every", every, "an integer of at least 1"),
+        (0 <= until <= 1, "until", until, "a share from 0 to 1"),
         (negation in ("hidden", "projected", None), "negation", negation, "'hidden', 'projected' or None"),
+        (0 < negation_learning_rate < math.inf, "negation_learning_rate", negation_learning_rate, "a finite number above 0"),
+        (whole(negation_iterations), "negation_iterations", negation_iterations, "an integer of at least 1"),
     ):
         if not holds:
             raise ValueError(f"{name}: got {came!r}, expected {expected}")

@@ -4,16 +4,13 @@
 and the text that it is given.
 """
 
-import json
-from pathlib import Path
-
 import pandas as pd
 import torch
 
 from .. import metrics, phase_retrieval
 from ..latent_diffusion import load_prior
 from ..operators import FourierMagnitude
-from .quick import SIGMA, UNGUIDED, held_out, measured, reconstruct
+from .quick import SIGMA, UNGUIDED, held_out, make_folder, measured, reconstruct, write_report
 
 COPIES = ("upright", "rotated", "mixed", "neither", "symmetric")
 
@@ -71,6 +68,7 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     from rich.console import Console
     from rich.table import Table
 
+    make_folder(out)
     prior, operator = load_prior(device=device), FourierMagnitude()
     x, labels, _ = held_out(images)
     y = measured(operator, x)
@@ -86,9 +84,6 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     Console(width=150).print(printed)
     for name, value in claims.items():
         print(f"{name}: " + "{:.1%} [{:.1%}, {:.1%}]".format(*value))
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(out / "phase.parquet")
     report = {"images": images, "seeds": seeds, "settings": prior.recommended, "arms": table, "claims": claims}
-    (out / "phase.json").write_text(json.dumps(report, indent=2, default=float) + "\n")
+    write_report(out, "phase", rows, report)
     return report

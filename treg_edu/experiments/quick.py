@@ -181,6 +181,7 @@ def demo(images=3, seeds=8, out="out", device="cpu"):
     """A table, and `demo.png`: a few measurements under three texts."""
     from .. import figures
 
+    make_folder(out)
     prior, judge = load_prior(device=device), load_judge(device=device)
     x, labels, others = held_out(images)
     few = range(min(2, seeds))
@@ -195,13 +196,13 @@ def demo(images=3, seeds=8, out="out", device="cpu"):
             f'text "{others[i]}"': pictures["another text"][i][:2],
         }
         shown.append((x[i : i + 1], y[i : i + 1], groups))
-    path = _save(figures.story(shown, operator), Path(out) / "demo.png")
-    print(f"wrote {path}")
+    print(f"wrote {write_figure(out, 'demo', figures.story(shown, operator))}")
     return rows
 
 
 def run(images=32, seeds=8, out="out", device="cpu"):
     """All arms with all seeds; prints the table and the paired claims, writes `quick.json` and `quick.parquet`."""
+    make_folder(out)
     prior, judge = load_prior(device=device), load_judge(device=device)
     x, labels, others = held_out(images)
     arms = dict.fromkeys(ARMS, range(seeds))
@@ -211,17 +212,29 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     print_table(table, f"×{FACTOR} super-resolution of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images", True)
     for name, value in paired.items():
         print(f"{name}: " + "{:.4f} [{:.4f}, {:.4f}]".format(*value))
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(out / "quick.parquet")
     report = {"images": images, "seeds": seeds, "settings": prior.recommended, "arms": table, "claims": paired}
-    (out / "quick.json").write_text(json.dumps(report, indent=2, default=float) + "\n")
+    write_report(out, "quick", rows, report)
     return report
 
 
-def _save(figure, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part.png")
-    figure.savefig(beside, dpi=110)
-    beside.replace(path)
+def make_folder(out):
+    """The folder of the results, made before anything is computed for it."""
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ValueError(f"out: got {str(out)!r}, which is a file, expected a folder, new or not")
+    Path(out).mkdir(parents=True, exist_ok=True)
+
+
+def write_figure(out, name, figure):
+    """`name`.png in the folder `out`; returns its path."""
+    path = Path(out) / f"{name}.png"
+    with images.written_beside(path) as beside:
+        figure.savefig(beside, format="png", dpi=110)
     return path
+
+
+def write_report(out, name, rows, report):
+    """`name`.parquet, a row a reconstruction, and `name`.json, in the folder `out`."""
+    with images.written_beside(Path(out) / f"{name}.parquet") as beside:
+        rows.to_parquet(beside)
+    with images.written_beside(Path(out) / f"{name}.json") as beside:
+        beside.write_text(json.dumps(report, indent=2, default=float) + "\n")

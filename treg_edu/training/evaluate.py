@@ -93,8 +93,8 @@ def run(prompts=PROMPTS, out="out", device="cpu"):
     table.add_row("16 images × 50 guided steps", f"{figures['seconds_16_images']:.1f} s", "≤ 40 s on two cores")
     table.add_row("weights", f"{figures['megabytes']:.1f} MB", "≤ 60")
     Console(width=100).print(table)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
-    sample_sheet(samples[:64], some_labels(prompts)[:64]).savefig(out / "samples.png", dpi=110)
+    with images.written_beside(Path(out) / "evaluation.json") as beside:
+        beside.write_text(json.dumps(figures, indent=2) + "\n")
+    with images.written_beside(Path(out) / "samples.png") as beside:
+        sample_sheet(samples[:64], some_labels(prompts)[:64]).savefig(beside, format="png", dpi=110)
     return figures

@@ -68,7 +68,7 @@ def train_text(corpus, runs, minutes):
     names = torch.nn.Embedding(texts.shape[1], clip.WIDTH)
     loss = clip.Loss(text_features, names, [model.text_model, model.text_projection, names])
     log = clip.train_on_captions(loss, texts, Path(runs) / "text", minutes=minutes, seed=CLIP_SEEDS[1])
-    return finish(runs, "text", {"": model}, log, lambda: effective_rank(model, texts[0]))
+    return finish(runs, "text", {"": model}, log, lambda: effective_rank(model.cpu(), texts[0]))
 
 
 def train_clip(corpus, runs, minutes):
@@ -83,7 +83,7 @@ def train_clip(corpus, runs, minutes):
     clip.whiten(model.text_projection, pooled.flatten(0, 1))
     loss = clip.Loss(image_features, model.text_projection, [model.vision_model, model.visual_projection, model.text_projection])
     log = clip.train_on_images(loss, pooled, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[1])
-    return finish(runs, "clip", {"": model}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
+    return finish(runs, "clip", {"": model.cpu()}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
 def train_judge(corpus, runs, minutes):
@@ -99,7 +99,7 @@ def train_judge(corpus, runs, minutes):
     loss = clip.TextLoss(text_features, names.weight.detach(), text_tower)
     said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
     log |= {f"text {name}": value for name, value in said.items()}
-    parts = {"image_encoder": image_tower, "text_encoder": text_tower}
+    parts = {"image_encoder": image_tower.cpu(), "text_encoder": text_tower.cpu()}
     return finish(runs, "judge", parts, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
