@@ -204,6 +204,62 @@ WRONG["check_decided_by_text"] = [
 ]
 
 
+# 06_adaptive_negation
+def _unit(f):
+    return f / f.norm(dim=-1, keepdim=True)
+
+
+def _loss(f, c, L=None):
+    L = L or c.shape[1]
+    return (f[:, None] * c).sum((1, 2)) / L, (f / L)[:, None].expand_as(c)
+
+
+def _adam(gradient, c, rate, iterations, corrected=True, root=True, first=1):
+    m = v = torch.zeros_like(c)
+    for k in range(first, first + iterations):
+        g = gradient(c)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        m_hat, v_hat = (m / (1 - 0.9**k), v / (1 - 0.999**k)) if corrected else (m, v)
+        c = c - rate * m_hat / ((v_hat.sqrt() if root else v_hat) + 1e-8)
+    return c
+
+
+RIGHT["check_negation_loss"] = lambda f, c: _loss(_unit(f), c)
+WRONG["check_negation_loss"] = [
+    _loss,  # the feature not normalised
+    lambda f, c: _loss(_unit(f), c, L=1),  # a sum over tokens
+    lambda f, c: (_loss(_unit(f), c)[0], _unit(f)[:, None].expand_as(c)),
+    lambda f, c: (_loss(_unit(f), _unit(c))[0], _loss(_unit(f), c)[1]),  # a cosine
+    lambda f, c: (_loss(_unit(f), c)[0], -_loss(_unit(f), c)[1]),
+    lambda f, c: (_loss(_unit(f), c)[0], _unit(f) / c.shape[1]),
+]
+RIGHT["check_adam"] = _adam
+WRONG["check_adam"] = [
+    lambda gradient, c, rate, n: _adam(gradient, c, rate, n, corrected=False),
+    lambda gradient, c, rate, n: _adam(gradient, c, rate, n, root=False),
+    lambda gradient, c, rate, n: _adam(gradient, c, rate, n, first=2),
+    lambda gradient, c, rate, n: c - n * rate * gradient(c).sign(),  # right for a constant gradient alone
+    lambda gradient, c, rate, n: c - n * rate * gradient(c),
+    lambda gradient, c, rate, n: _adam(gradient, c, -rate, n),
+]
+RIGHT["check_pull_back"] = lambda f, P: _unit(f) @ P
+WRONG["check_pull_back"] = [
+    lambda f, P: f @ P,
+    lambda f, P: _unit(f @ P),
+    lambda f, P: f @ P / f.norm(),  # one length for the whole batch
+    lambda f, P: _unit(f) @ P.T if P.shape[0] == P.shape[1] else _unit(f) @ P,
+    lambda f, P: _unit(f) @ torch.linalg.pinv(P).T,  # the inverse taken for the adjoint
+]
+RIGHT["check_shortest_move"] = lambda c, f, drop: c - drop * _unit(f)[:, None]
+WRONG["check_shortest_move"] = [
+    lambda c, f, drop: c - drop / c.shape[1] * _unit(f)[:, None],
+    lambda c, f, drop: c - drop * f[:, None],
+    lambda c, f, drop: c - drop * (f.sign() * f.norm(dim=1, keepdim=True) / f.abs().sum(1, keepdim=True))[:, None],  # as Adam goes
+    lambda c, f, drop: torch.cat([c[:, :1] - c.shape[1] * drop * _unit(f)[:, None], c[:, 1:]], 1),  # one token for all
+    lambda c, f, drop: c + drop * _unit(f)[:, None],
+]
+
+
 def said(capsys, check, attempt):
     check(attempt)
     return capsys.readouterr().out.strip()

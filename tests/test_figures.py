@@ -75,6 +75,44 @@ def test_tone_curves_and_their_errors():
     assert [len(axes.lines) for axes in figure.axes] == [2, 2] and figure._repr_png_()
 
 
+# 02_phase_retrieval_symmetries
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_pictures_stand_over_their_magnitudes(count):
+    figure = figures.over_magnitudes([*X[:1].expand(count - 1, -1, -1, -1), torch.zeros(3, 8, 6)], ["a"] * count, ["note"] * count)
+    assert len(drawn(figure.axes)) == 2 * count and figure._repr_png_()
+
+
+@pytest.mark.parametrize("sign, grey", [(1, 0.0), (-1, 0.5)])
+def test_zero_is_grey_beside_a_negative_picture(sign, grey):
+    figure = figures.over_magnitudes([torch.zeros(3, 8, 8), sign * X[0]], ["0", "x"])
+    assert (figure.axes[0].images[0].get_array() == grey).all()
+
+
+@pytest.mark.parametrize("starts, floor", [(1, None), (8, 0.005)])
+def test_convergence_has_a_line_for_each_start(starts, floor):
+    figure = figures.convergence({"ER": torch.rand(9, starts) + 0.1, "HIO": torch.rand(9, starts) + 0.1}, floor)
+    assert len(figure.axes[0].lines) == 2 * starts + (floor is not None)
+    assert len(figure.axes[0].get_legend().texts) == 2 and figure._repr_png_()
+
+
+def test_copies_found_are_counted_by_name_beside_chance():
+    shares = {"ER": {"upright": (0.25, 0.0, 0.5), "mixed": (0.75, 0.5, 1.0)}, "HIO": {"upright": (0.0, 0.0, 0.0), "mixed": (1.0, 1.0, 1.0)}}
+    figure = figures.copies_found({"ER": torch.zeros(4), "HIO": torch.tensor([-1.0, 1.0])}, shares, {"upright": 0.25, "mixed": 0.75}, "a coin")
+    left, right = figure.axes
+    assert sum(bar.get_height() for bar in left.patches) == pytest.approx(2)
+    assert [bar.get_height() for bar in right.patches] == [0.25, 0.75, 0.0, 1.0] and figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_found_shifts_are_marked_by_orientation(count):
+    rotated = torch.arange(count) % 2 == 1
+    figure = figures.found_shifts(torch.arange(count), -torch.arange(count), rotated, (-3, 3), (-4, 4))
+    assert [len(marks.get_offsets()) for marks in figure.axes[0].collections] == [count - rotated.sum(), rotated.sum()]
+    assert figure._repr_png_()
+
+
 # 03_ddim
 
 
@@ -177,3 +215,44 @@ def test_pairs_are_named_in_the_order_of_the_first(count):
     axes = figures.paired({"null": values, "text": values / 2}, list("abcde")[:count], "variance").axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == list("abcde")[:count][::-1]
     assert len(axes.collections) == 3 and axes.get_xlabel() == "variance"
+
+
+# 06_adaptive_negation
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_losses_fall_within_a_call_and_jump_between(count):
+    loss = torch.rand(count)
+    figure = figures.negation_losses(range(count), {"off": (loss, loss), "on": (loss, loss - 0.1)})
+    axes = figure.axes[0]
+    assert len(axes.lines) == 2 * (count + 1) + count and len(axes.get_legend().texts) == 2
+    assert list(axes.lines[0].get_xdata()) == [0, 10] and figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_found_among_rises_to_all(count):
+    figure = figures.found_among({"a": torch.zeros(4), "b": torch.full((4,), count - 1)}, count)
+    a, b, chance = (line.get_ydata() for line in figure.axes[0].lines)
+    assert a[0] == a[-1] == b[-1] == chance[-1] == 1 and figure._repr_png_()
+
+
+def test_null_directions_are_marked():
+    mean = torch.tensor([1.5, 1.0, 1.2])
+    figure = figures.null_directions([-1, 0, 1], {str(i): (mean, mean - 0.1, mean + 0.1) for i in range(4)}, {"a whole run": -0.5})
+    assert len(figure.axes[0].lines) == 6 and figure.axes[0].texts[0].get_text() == "a whole run" and figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_effects_share_their_rows(count):
+    settings = {f"ω = {i}": (0.1 * i, 0.1 * i - 1, 0.1 * i + 1) for i in range(count)}
+    figure = figures.effects({"similarity": settings, "PSNR": settings})
+    assert len(figure.axes) == 2 and [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(settings)
+    assert figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_trajectory_stands_over_its_loss_and_move(count):
+    curves = {"off": torch.zeros(count), "on": torch.rand(count)}
+    figure = figures.negation_trajectory({"off": X[:count], "on": X[:count]}, range(count), curves, curves)
+    assert len(drawn(figure.axes)) == 2 * count and [len(axes.lines) for axes in figure.axes[-2:]] == [2, 2]
+    assert figure._repr_png_()

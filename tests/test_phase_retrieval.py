@@ -38,6 +38,20 @@ def last(iterates):
     return x
 
 
+# Magnitudes and phases
+
+
+@brief
+@given(sizes, seeds)
+def test_magnitudes_of_one_and_phases_of_the_other(size, seed):
+    x, other = image(*size, seed=seed), image(*size, seed=seed + 1)
+    mixed = pr.with_phases(x, other)
+    torch.testing.assert_close(torch.fft.fft2(mixed).abs(), torch.fft.fft2(x).abs(), rtol=0, atol=1e-10)
+    torch.testing.assert_close(pr.with_phases(other, mixed), other)
+    torch.testing.assert_close(pr.with_phases(x, x), x)
+    torch.testing.assert_close(pr.with_phases(x, other[:1])[:1], mixed[:1])
+
+
 # The symmetries
 
 

@@ -121,6 +121,31 @@ def test_the_null_space_panel_says_what_went_wrong(monkeypatch):
     assert panel.picture.value == before
 
 
+# 02_phase_retrieval_symmetries
+
+
+def test_the_panel_of_phases_and_copies_follows_its_controls(monkeypatch):
+    notes, draw = [], widgets.figures.over_magnitudes
+    monkeypatch.setattr(widgets.figures, "over_magnitudes", lambda *arguments: notes.append(arguments[2][-1]) or draw(*arguments))
+    panel = widgets.phases_and_copies("fox", "strawberry")
+    pictures = [panel.picture.value]
+    for name, value in (("turned", "red"), ("down", 25), ("right", 40), ("negative", True), ("name", "mammoth"), ("other", "panda")):
+        panel.controls[name].value = value
+        pictures.append(panel.picture.value)
+        assert panel.status.value == ""
+    assert len(set(pictures)) == 7 and set(notes) == {"magnitudes are the same"}
+    panel.controls["mirrored"].value = True
+    assert notes[-1].startswith("magnitudes differ by ")
+
+
+def test_the_panel_of_phases_and_copies_says_what_went_wrong(monkeypatch):
+    panel = widgets.phases_and_copies()
+    before = panel.picture.value
+    monkeypatch.setattr(widgets.images, "example", lambda name: torch.zeros(1, 3, 60, 60) if name == "fox" else torch.zeros(1, 3, 64, 64))
+    panel.controls["right"].value = 8
+    assert panel.status.value.startswith("RuntimeError: ") and panel.picture.value == before
+
+
 # 03_ddim
 
 
@@ -196,3 +221,32 @@ def test_the_text_panel_follows_its_controls_and_can_be_cancelled(prior, monkeyp
 def test_the_text_panel_says_what_went_wrong(prior, monkeypatch):
     monkeypatch.setattr(prior, "recommended", {"steps": 0})
     assert finish(widgets.text_regularization(prior, "fox")).status.value.startswith("ValueError: steps: got 0")
+
+
+# 06_adaptive_negation
+
+
+def test_the_negation_panel_follows_its_controls_and_can_be_cancelled(prior, monkeypatch):
+    monkeypatch.setattr(prior, "recommended", {"steps": 3, "null_prompt": "", "every": 1, "until": 1.0})
+    panel = widgets.negation(prior, "fox")
+    (picture, space), (rate, omega) = (box.children for box in panel.widget.children[:2])
+    pictures = [finish(panel).picture.value]
+    for control, value in ((rate, 0.1), (omega, 8.0), (space, "projected"), (picture, "bear")):
+        control.value = value
+        pictures.append(finish(panel).picture.value)
+        assert panel.status.value == "done"
+    assert len(set(pictures)) == 5 and (panel.bar.value, panel.bar.max) == (3, 3)
+
+    predict = prior.predict_noise
+
+    def predict_noise(*arguments):
+        panel.stop.click()
+        return predict(*arguments)
+
+    monkeypatch.setattr(prior, "predict_noise", predict_noise)
+    assert finish(panel).status.value == "cancelled" and panel.bar.value == 1
+
+
+def test_the_negation_panel_says_what_went_wrong(prior, monkeypatch):
+    monkeypatch.setattr(prior, "recommended", {"steps": 0})
+    assert finish(widgets.negation(prior, "fox")).status.value.startswith("ValueError: steps: got 0")

@@ -342,3 +342,59 @@ def check_decided_by_text(attempt):
     ]
     hint = "how far the mean of each text lies from the mean of all, squared and averaged, over how far the pictures do; both averages divide by N"
     verdict(attempt, [(case, (x_hats,), share(x_hats)) for case, x_hats in cases], hint)
+
+
+# 06_adaptive_negation
+
+
+def check_negation_loss(attempt):
+    """attempt(feature, null) → (sim (B,), its gradient by null (B, L, d)).  feature: (B, d).  null: (B, L, d)."""
+    cases = []
+    for i, (B, L, d) in enumerate([(1, 4, 6), (3, 2, 5), (2, 1, 3)]):
+        feature, null = 3 * _normal(B, d, seed=600 + i), _normal(B, L, d, seed=610 + i)
+        unit = feature / feature.norm(dim=1, keepdim=True)
+        expected = (null * unit[:, None]).sum((1, 2)) / L, (unit[:, None] / L).repeat(1, L, 1)
+        cases.append((f"B, L, d = {B, L, d}", (feature, null), expected))
+    hint = "the feature is divided by its length, c_∅ is not; each of the L tokens has its share 1/L of the mean, and of the gradient"
+    verdict(attempt, cases, hint)
+
+
+def check_adam(attempt):
+    """attempt(gradient, c, rate, iterations) → c after Adam with β = (0.9, 0.999) and ε = 1e-8, where gradient(c) has the shape of c."""
+    direction = _normal(2, 3, 4, seed=620) + 0.1
+    centre = _normal(2, 3, 4, seed=621)
+    cases = []
+    for case, gradient, rate, iterations in [
+        ("a gradient that never changes, 1 iteration", lambda c: direction, 1e-2, 1),
+        ("a gradient that never changes, 10 iterations", lambda c: direction, 1e-2, 10),
+        ("a parabola, 20 iterations", lambda c: 2 * (c - centre), 0.1, 20),
+    ]:
+        start = _normal(2, 3, 4, seed=622)
+        c = start.clone()
+        optimizer = torch.optim.Adam([c], rate)
+        for _ in range(iterations):
+            c.grad = gradient(c)
+            optimizer.step()
+        cases.append((case, (gradient, start, rate, iterations), c))
+    hint = "m and v start at 0, so in iteration k they are divided by 1 − β₁ᵏ and 1 − β₂ᵏ, k from 1; the root is of the corrected v"
+    verdict(attempt, cases, hint, tolerance=1e-3)
+
+
+def check_pull_back(attempt):
+    """attempt(feature, P) → g (B, d) with ⟨g, c⟩ = ⟨f/‖f‖, P c⟩ for every c in R^d.  feature: (B, p).  P: (p, d)."""
+    cases = []
+    for i, (B, p, d) in enumerate([(1, 3, 5), (3, 6, 4), (2, 4, 4)]):
+        feature, P = 2 * _normal(B, p, seed=630 + i), _normal(p, d, seed=640 + i)
+        cases.append((f"B, p, d = {B, p, d}", (feature, P), torch.einsum("bp,pd->bd", feature / feature.norm(dim=1, keepdim=True), P)))
+    verdict(attempt, cases, "⟨f, P c⟩ = ⟨Pᵀ f, c⟩; the length is taken of f, before the matrix, and the rows of a batch stand on the left of P")
+
+
+def check_shortest_move(attempt):
+    """attempt(null, feature, drop) → the c_∅ nearest to null, in ‖·‖ over all numbers, whose sim is lower by drop.  null: (B, L, d)."""
+    cases = []
+    for i, (B, L, d, drop) in enumerate([(1, 4, 6, 0.5), (3, 2, 5, 0.1), (2, 3, 4, 1.0)]):
+        feature, null = 2 * _normal(B, d, seed=650 + i), _normal(B, L, d, seed=660 + i)
+        unit = feature / feature.norm(dim=1, keepdim=True)
+        cases.append((f"L = {L} and a drop of {drop}", (null, feature, drop), null - drop * unit[:, None]))
+    hint = "go against the gradient itself, not its sign: every token by the same vector; then choose the length so that the mean falls by drop"
+    verdict(attempt, cases, hint)

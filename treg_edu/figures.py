@@ -220,10 +220,10 @@ def tone_curves(grey, curves, errors):
 def over_magnitudes(pictures, titles, notes=None):
     """Pictures over the logarithms of their Fourier magnitudes, zero frequency in the middle, all on one scale.
 
-    pictures: list of (3, H, W).  Where one holds negative values, all are drawn with 0 as mid-grey.
+    pictures: list of (3, H, W).  Where the mean of one is negative, all are drawn with 0 as mid-grey.
     """
-    signed = min(float(picture.min()) for picture in pictures) < -1e-6
-    logs = [torch.fft.fftshift(torch.fft.fft2(picture, norm="ortho").abs().mean(0)).clamp(min=1e-3).log10() for picture in pictures]
+    signed = any(float(picture.mean()) < 0 for picture in pictures)
+    logs = [torch.fft.fftshift(torch.fft.fft2(picture, norm="ortho").abs().mean(0)).clamp(min=1e-2).log10() for picture in pictures]
     figure = _figure(1.55 * len(pictures), 3.7)
     grid = figure.subplots(2, len(pictures), squeeze=False)
     for index, (picture, log) in enumerate(zip(pictures, logs)):
@@ -254,10 +254,10 @@ def convergence(walks, floor=None):
     return figure
 
 
-def copies_found(orientations, shares, chance):
+def copies_found(orientations, shares, chance, coin):
     """Left, how the orientations of channels spread; right, the shares of whole pictures by name, beside those of chance.
 
-    orientations: {method: (N,)}, in [−1, 1].  shares: {method: {name: (mean, low, high)}}.  chance: {name: share}.
+    orientations: {method: (N,)}, in [−1, 1].  shares: {method: {name: (mean, low, high)}}.  chance: {name: share}, and what coin it is.
     """
     figure = _figure(8.5, 3.2)
     left, right = figure.subplots(1, 2)
@@ -276,13 +276,13 @@ def copies_found(orientations, shares, chance):
         right.bar(places, mean, width, yerr=[mean - low, high - mean], capsize=3, color=colour, edgecolor="black", lw=0.5, label=method)
     for place, name in enumerate(names):
         line, = right.plot([place - 0.45, place + 0.45], [chance[name]] * 2, color="black", linestyle="--", linewidth=1.2)
-    line.set_label("a fair coin for each channel")
+    line.set_label(coin)
     right.set_xticks(range(len(names)), names, fontsize=9)
     right.set_ylabel("share of pictures, 95 % interval", fontsize=9)
     right.set_ylim(0, 1)
     right.legend(fontsize=8)
-    for axes in (left, right):
-        axes.tick_params(axis="y", labelsize=8)
+    left.tick_params(labelsize=8)
+    right.tick_params(axis="y", labelsize=8)
     return figure
 
 
@@ -561,4 +561,113 @@ def paired(values, names, label):
     axes.set_xlabel(label, fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.legend(fontsize=9, loc="lower right")
+    return figure
+
+
+# 06_adaptive_negation
+
+
+def negation_losses(t, walks, iterations=10):
+    """The loss along a run: within a call of negation a straight line, between two calls a jump, because the estimate has changed.
+
+    t: K timesteps with a call.  walks: {label: (before, after)}, the loss at the ends of each call, (K,).
+    """
+    styles = [dict(color="0.5"), dict(color="tab:blue", marker="o"), dict(color="tab:red", marker="s")]
+    figure = _figure(8.5, 3.4)
+    axes = figure.subplots()
+    starts = iterations * np.arange(len(t))
+    for (label, (before, after)), style in zip(walks.items(), styles):
+        for index, (start, ends) in enumerate(zip(starts, zip(before, after))):
+            axes.plot([start, start + iterations], ends, markersize=3, linewidth=1.8, label=None if index else label, **style)
+        joined = np.stack([starts, starts + iterations], 1).ravel()
+        axes.plot(joined, np.stack([before, after], 1).ravel(), ":", color=style["color"], linewidth=0.8, zorder=0)
+    for start in starts:
+        axes.axvline(start, color="0.9", linewidth=0.8, zorder=-1)
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(starts, [str(each) for each in t])
+    top.set_xlabel("t, at which the call is made", fontsize=9)
+    axes.set_xlabel("iteration of Adam, over the run", fontsize=9)
+    axes.set_ylabel("sim(T_img(x̂), c_∅)", fontsize=9)
+    for each in (axes, top):
+        each.tick_params(labelsize=8)
+    axes.legend(fontsize=9)
+    return figure
+
+
+def found_among(ranks, count):
+    """The share of pictures whose own label is among the k nearest of `count`, over k.  ranks: {label: (N,)}, 0 is the nearest."""
+    places = np.arange(1, count + 1)
+    figure = _figure(7, 3.2)
+    axes = figure.subplots()
+    for style, (label, values) in zip(LINES, ranks.items()):
+        axes.semilogx(places, (np.asarray(values)[:, None] < places).mean(0), style, linewidth=2, label=label)
+    axes.semilogx(places, places / count, color="0.5", linewidth=0.8, label="chance")
+    axes.set_xlabel(f"k, of {count} labels", fontsize=9)
+    axes.set_ylabel("share of pictures with\ntheir own label among k", fontsize=9)
+    axes.set_ylim(0, 1)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=9)
+    return figure
+
+
+def null_directions(shifts, losses, marks):
+    """How the U-Net's error on a noised picture changes when its text is moved along a direction.
+
+    shifts: S numbers.  losses: {direction: (mean, low, high)}, each (S,), relative to no move.  marks: {name: shift}.
+    """
+    colours = ["tab:blue", "tab:red", "0.55", "black"]
+    figure = _figure(8.5, 3.6)
+    axes = figure.subplots()
+    for style, colour, (label, (mean, low, high)) in zip(LINES, colours, losses.items()):
+        axes.plot(shifts, mean, style, marker="o", markersize=4, color=colour, label=label)
+        axes.fill_between(shifts, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.axhline(1, color="0.5", linewidth=0.8)
+    for name, shift in marks.items():
+        axes.axvline(shift, color="0.5", linewidth=0.8, linestyle=":")
+        axes.annotate(name, (shift, 0), xytext=(3, 4), xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
+    axes.set_xlabel("move of the null text, RMS per number: < 0 away from the picture, > 0 towards it", fontsize=9)
+    axes.set_ylabel("error of the noise estimate,\nrelative to no move", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=9)
+    return figure
+
+
+def effects(named):
+    """Differences with their 95 % intervals, one plot a measure, one row a setting.  named: {measure: {setting: (mean, low, high)}}."""
+    count = len(next(iter(named.values())))
+    figure = _figure(8.5, 0.9 + 0.3 * count)
+    grid = figure.subplots(1, len(named), squeeze=False, sharey=True)[0]
+    for axes, (measure, settings) in zip(grid, named.items()):
+        mean, low, high = np.array(list(settings.values())).T
+        axes.axvline(0, color="0.5", linewidth=0.8)
+        axes.errorbar(mean, np.arange(count), xerr=[mean - low, high - mean], fmt="ok", markersize=5, capsize=3)
+        axes.set_yticks(np.arange(count), list(settings))
+        axes.set_xlabel(measure, fontsize=9)
+        axes.tick_params(labelsize=8)
+    grid[0].invert_yaxis()
+    return figure
+
+
+def negation_trajectory(rows, t, losses, moves):
+    """Estimates along a run in rows, over the loss and how far the null text has moved.
+
+    rows: {name: (K, 3, H, W)}.  t: K timesteps.  losses: {name: (K,)}.  moves: {name: (K,)}, RMS per number of c_∅.
+    """
+    figure = _figure(max(6, 0.8 * len(t) + 1.4), 0.8 * len(rows) + 2.6)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[0.8 * len(rows) + 0.3, 2.3])
+    for line, (name, pictures) in zip(top.subplots(len(rows), len(t), squeeze=False), rows.items()):
+        for axes, picture in zip(line, pictures):
+            _show(axes, _array(picture))
+        line[0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
+    for axes, each in zip(top.axes, t):
+        axes.set_title(f"t = {each}", fontsize=8)
+    styles = [dict(color="0.5", linestyle="--", marker="o"), dict(color="tab:blue", marker="s")]
+    for axes, curves, label in zip(bottom.subplots(1, 2), (losses, moves), ("sim(T_img(x̂), c_∅)", "c_∅ has moved, RMS")):
+        for (name, values), style in zip(curves.items(), styles):
+            axes.plot(t, values, markersize=4, linewidth=1.2, label=name, **style)
+        axes.invert_xaxis()
+        axes.set_xlabel("t (noise on the left, data on the right)", fontsize=9)
+        axes.set_ylabel(label, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.legend(fontsize=9)
     return figure

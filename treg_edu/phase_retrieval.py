@@ -1,4 +1,4 @@
-"""The symmetries of |F x|, alignment over them, error reduction and HIO.  Taught in 02_phase_retrieval_symmetries.
+"""Magnitudes and phases, the symmetries of |F x|, alignment over them, error reduction and HIO.  Taught in 02_phase_retrieval_symmetries.
 
 The measurement is that of `operators.FourierMagnitude`: y = |F P x|, P padding each channel with zeros to a canvas of `oversampling`
 times its side.  It is the same for x, for x shifted on that canvas, for x turned by 180°, and for −x, channel by channel.
@@ -15,6 +15,19 @@ from .operators import FourierMagnitude, gaussian_noise
 
 SYMMETRIC = 0.02
 """A channel that differs from itself turned by 180° by less than this RMS has one copy, not two."""
+
+
+# Magnitudes and phases
+
+
+def with_phases(x, other):
+    """The picture that has the magnitudes of x and the phases of another, channel by channel and without a canvas.
+
+    F⁻¹ (|F x| F o / |F o|)      (Oppenheim & Lim 1981)
+
+    x, other: (B, C, H, W), other possibly (1, C, H, W).  Returns the shape of x; values may leave [0, 1].
+    """
+    return torch.fft.ifft2(_with_modulus(torch.fft.fft2(other), torch.fft.fft2(x).abs())).real
 
 
 # The symmetries

@@ -9,8 +9,9 @@ import threading
 
 import torch
 
-from . import consistency, figures, images, operators
+from . import consistency, figures, images, operators, phase_retrieval
 from .diffusion import sample
+from .negation import similarity
 from .treg import treg
 
 #               menu entry          operator of the strength's value      strengths
@@ -161,6 +162,39 @@ def null_space(name="fox", other="gorilla"):
     return Live(controls, draw)
 
 
+# 02_phase_retrieval_symmetries
+
+
+def phases_and_copies(name="fox", other="strawberry"):
+    """The panel of notebook 02: two pictures → magnitudes of one with phases of the other, and the first on its canvas, changed."""
+    import ipywidgets as w
+
+    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    colours = ["red", "green", "blue"]
+    controls = {
+        "name": w.Dropdown(options=held_out, value=name, description="a"),
+        "other": w.Dropdown(options=held_out, value=other, description="b"),
+        "turned": w.Dropdown(options=["no channel", "every channel", *colours], value="every channel", description="turned"),
+        "down": w.IntSlider(value=0, min=0, max=127, description="down"),
+        "right": w.IntSlider(value=0, min=0, max=127, description="right"),
+        "negative": w.Checkbox(description="negative"),
+        "mirrored": w.Checkbox(description="mirrored"),
+    }
+
+    def draw(name, other, turned, down, right, negative, mirrored):
+        a, b = images.example(name), images.example(other)
+        chosen = torch.tensor([turned in ("every channel", colour) for colour in colours]).view(3, 1, 1)
+        copy = phase_retrieval.shift(phase_retrieval.pad(torch.where(chosen, phase_retrieval.rotate(a), a)), down, right)
+        copy = (-copy if negative else copy).flip([-1] if mirrored else [])
+        canvas = phase_retrieval.pad(a)
+        off = (torch.fft.fft2(copy, norm="ortho").abs() - torch.fft.fft2(canvas, norm="ortho").abs()).abs().max()
+        note = "magnitudes are the same" if off < 1e-4 else f"magnitudes differ by {off:.1g}"
+        pictures = {"a": a, "b": b, "|F a|, phases of b": phase_retrieval.with_phases(a, b), "a on its canvas": canvas, "changed": copy}
+        return figures.over_magnitudes([each[0] for each in pictures.values()], list(pictures), ["", "", "", "", note])
+
+    return Live(controls, draw)
+
+
 # 03_ddim
 
 
@@ -239,3 +273,46 @@ def text_regularization(prior, name="fox"):
         return figures.seeds_and_deviation({f'text "{words}"': x_hat[:count], "null text": x_hat[count:]})
 
     return Panel([w.HBox([picture, text, seeds])], solve)
+
+
+# 06_adaptive_negation
+
+
+def negation(prior, name="fox"):
+    """The panel of notebook 06: picture, η, ω and space → x̂ along the run with and without negation, the loss, and the move of c_∅."""
+    import ipywidgets as w
+
+    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    picture = w.Dropdown(options=held_out, value=name, description="picture")
+    rate = w.FloatLogSlider(value=1e-3, min=-4, max=-1, step=0.5, description="η")
+    omega = w.FloatSlider(value=4, min=0, max=10, step=0.5, description="ω")
+    space = w.Dropdown(options=["hidden", "projected"], description="space")
+
+    def solve(cancelled, progress):
+        A, text = operators.SuperResolution(16), picture.value
+        y = A.measure(images.example(text), SIGMA, torch.Generator().manual_seed(NOISE_SEED))
+        settings = prior.recommended | {"guidance_scale": omega.value, "negation_learning_rate": rate.value}
+        total, walk = settings.get("steps", 200), []
+        for pair in zip(*(treg(prior, A, y, text, **settings | {"negation": each}) for each in (None, space.value))):
+            walk.append(pair)
+            progress(pair[0].index + 1, total)
+            if cancelled():
+                break
+        return negation_figure(prior, *zip(*walk), null_prompt=settings.get("null_prompt", ""), space=space.value)
+
+    return Panel([w.HBox([picture, space]), w.HBox([rate, omega])], solve)
+
+
+def negation_figure(prior, without, with_negation, null_prompt, space="hidden", sample=0):
+    """What the panel of notebook 06 draws of two runs, lists of `Step`, at every second of their consistency steps."""
+    start, names = prior.embed_text([null_prompt]), ("off", "on")
+    shown = [pair for pair in zip(without, with_negation) if pair[0].x_hat is not None][::2]
+    x_hats = [torch.stack([step.x_hat[sample] for step in steps]) for steps in zip(*shown)]
+    nulls = [torch.stack([step.null_embedding[sample] for step in steps]) for steps in zip(*shown)]
+    features = [prior.embed_images(each) for each in x_hats]
+    if space == "projected":
+        features = [prior.to_hidden_space(each) for each in features]
+    losses = {name: similarity(feature, null) for name, feature, null in zip(names, features, nulls)}
+    moves = {name: (null - start).square().mean((1, 2)).sqrt() for name, null in zip(names, nulls)}
+    rows = dict(zip(("negation off", "negation on"), x_hats)) | {"difference, × 3": 3 * (x_hats[1] - x_hats[0]).abs()}
+    return figures.negation_trajectory(rows, [pair[0].t for pair in shown], losses, moves)
