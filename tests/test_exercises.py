@@ -260,6 +260,82 @@ WRONG["check_shortest_move"] = [
 ]
 
 
+# 07_treg
+RIGHT["check_consistency_steps"] = lambda T, every, until: [i for i in range(T) if i % every == 0 and i < until * T]
+WRONG["check_consistency_steps"] = [
+    lambda T, every, until: [i for i in range(1, T + 1) if i % every == 0 and i < until * T],  # counted from 1
+    lambda T, every, until: [i for i in range(T) if i % every == 0 and i <= until * T],
+    lambda T, every, until: [i for i in range(T) if i % every == 0][: int(until * T)],  # the first steps of Γ, not of the run
+    lambda T, every, until: [i for i in range(T) if i < until * T],
+    lambda T, every, until: len(range(0, T, every)),
+]
+
+
+def _cost(T, every, until, omega, twice=2, last=1):
+    corrected = sum(i % every == 0 and i < until * T for i in range(T))
+    return T if omega == 1 else twice * T, corrected + last, corrected
+
+
+RIGHT["check_cost"] = _cost
+WRONG["check_cost"] = [
+    lambda T, every, until, omega: _cost(T, every, until, omega, twice=1),
+    lambda T, every, until, omega: _cost(T, every, until, omega, last=0),  # the D of the last line forgotten
+    lambda T, every, until, omega: _cost(T, every, until, 2.0),  # ω = 1 costs half
+    lambda T, every, until, omega: _cost(T, 1, 1.0, omega),  # every step in Γ
+    lambda T, every, until, omega: (*_cost(T, every, until, omega)[:2], T),
+]
+
+
+def _algorithm_step(z_t, c, null, a, b, omega, reconcile, parts, fresh, level=None, share=None, seen="x̂", late=True, renewed=True):
+    def guided(null):
+        return parts["predict"](z_t, null) + omega * (parts["predict"](z_t, c) - parts["predict"](z_t, null))
+
+    e = guided(null)
+    z0 = (z_t - (1 - a).sqrt() * e) / a.sqrt()
+    level, share = b if level is None else level, b if share is None else share
+    if not reconcile:
+        return level.sqrt() * z0 + (1 - level).sqrt() * e, null
+    x = parts["decode"](z0)
+    x_hat = parts["pixel_step"](x)
+    after = parts["negate"](null, x_hat if seen == "x̂" else x)
+    z = share * parts["encode"](x_hat) + (1 - share) * z0
+    e = e if late else guided(after)
+    mixed = (1 - level).sqrt() * e + level.sqrt() * fresh if renewed else e
+    return level.sqrt() * z + (1 - level).sqrt() * mixed, after
+
+
+def _always_reconcile(z_t, c, null, a, b, omega, reconcile, parts, fresh):
+    return _algorithm_step(z_t, c, null, a, b, omega, True, parts, fresh)
+
+
+RIGHT["check_algorithm_step"] = _algorithm_step
+WRONG["check_algorithm_step"] = [
+    _always_reconcile,
+    lambda *given: _algorithm_step(*given, share=given[3]),
+    lambda *given: _algorithm_step(*given, level=given[3]),
+    lambda *given: _algorithm_step(*given, seen="D(ẑ₀)"),  # negation before the pixel step
+    lambda *given: _algorithm_step(*given, late=False),  # the new null text used at once
+    lambda *given: _algorithm_step(*given, renewed=False),
+    lambda *given: (_algorithm_step(*given)[0], given[2]),  # the negated null text thrown away
+    lambda z_t, c, null, *rest: _algorithm_step(z_t, null, c, *rest),  # the texts swapped
+]
+
+
+def _paired(a, b, per=lambda each: each.double().mean(1)):
+    d = per(a) - per(b)
+    return d.mean(), d.std() / len(d) ** 0.5
+
+
+RIGHT["check_paired_difference"] = _paired
+WRONG["check_paired_difference"] = [
+    lambda a, b: _paired(a, b, lambda each: each.double().flatten()),  # every seed a sample of its own
+    lambda a, b: (_paired(a, b)[0], _paired(a, b)[1] * len(a) ** 0.5),  # the deviation, not the error of the mean
+    lambda a, b: (_paired(a, b)[0], ((a.double().mean(1).var() + b.double().mean(1).var()) / len(a)).sqrt()),  # not paired
+    lambda a, b: _paired(b, a),
+    lambda a, b: (_paired(a, b)[0], (a.double().mean(1) - b.double().mean(1)).std(correction=0) / len(a) ** 0.5),
+]
+
+
 def said(capsys, check, attempt):
     check(attempt)
     return capsys.readouterr().out.strip()

@@ -256,3 +256,29 @@ def test_a_trajectory_stands_over_its_loss_and_move(count):
     figure = figures.negation_trajectory({"off": X[:count], "on": X[:count]}, range(count), curves, curves)
     assert len(drawn(figure.axes)) == 2 * count and [len(axes.lines) for axes in figure.axes[-2:]] == [2, 2]
     assert figure._repr_png_()
+
+
+# 07_treg
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_problems_have_a_row_for_each_picture(count):
+    x, columns = X[:count], {"y": SR.A(X[:count]), "text": X[:count]}
+    figure = figures.problems(x, {"SR": columns, "blur": columns | {"null": X[:count]}})
+    assert len(drawn(figure.axes)) == 6 * count and figure._repr_png_()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_retrieved_pictures_are_marked_with_their_copies(count):
+    names = ["upright", "rotated", "mixed", "neither"][:count]
+    figure = figures.retrieved(X[:count], {"text": (X[:count], names), "HIO": (X[:count], names)}, list("abcd")[:count])
+    assert len(drawn(figure.axes)) == 3 * count and figure._repr_png_()
+    assert [axes.get_xlabel()[-len(name) :] for axes, name in zip(figure.axes[count:], names)] == names
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_run_stands_over_its_misfit(count):
+    pictures = {"x": X[0], "y": SR.A(X[:1])[0], "x̂": X[1]}
+    figure = figures.solver(pictures, X[:count], range(count), {7: 0.1, 3: 0.01}, 0.005)
+    assert len(drawn(figure.axes)) == 3 + count and figure._repr_png_()
+    assert list(figure.axes[-1].lines[0].get_xdata()) == [7, 3]

@@ -16,10 +16,7 @@ from treg_edu.training import vae as autoencoder
 CARD = json.loads((images.data_folder() / "prior" / "evaluation.json").read_text())
 
 # Asked for, and not reached by these weights: see "What it cannot do" in the card.  Strict: a better prior must be taken off this list.
-NOT_REACHED = (
-    "CLIP, top-1 ≥ 60 %",
-    "CLIP, top-5 ≥ 85 %",
-)
+NOT_REACHED = ("CLIP, top-5 ≥ 85 %",)
 
 ASKED = {
     "VAE, PSNR of held-out images ≥ 31 dB": lambda: CARD["vae"]["psnr"] >= 31,

@@ -250,3 +250,33 @@ def test_the_negation_panel_follows_its_controls_and_can_be_cancelled(prior, mon
 def test_the_negation_panel_says_what_went_wrong(prior, monkeypatch):
     monkeypatch.setattr(prior, "recommended", {"steps": 0})
     assert finish(widgets.negation(prior, "fox")).status.value.startswith("ValueError: steps: got 0")
+
+
+# 07_treg
+
+
+def test_the_solver_panel_follows_its_controls_and_can_be_cancelled(prior, monkeypatch):
+    monkeypatch.setattr(prior, "recommended", {"steps": 3, "null_prompt": "", "every": 1, "until": 1.0})
+    panel = widgets.solver(prior, "fox")
+    (picture, text), (operator, strength), (omega, negation, seed) = (box.children for box in panel.widget.children[:3])
+    pictures = [finish(panel).picture.value]
+    changes = ((strength, 4), (omega, 8.0), (negation, None), (seed, 3), (text, "pizza"), (picture, "bear"))
+    for control, value in (*changes, *((operator, entry) for entry in operator.options[1:])):
+        control.value = value
+        pictures.append(finish(panel).picture.value)
+        assert panel.status.value == "done"
+    assert len(set(pictures)) == len(pictures) == 11 and text.value == "bear" and (panel.bar.value, panel.bar.max) == (3, 3)
+
+    predict = prior.predict_noise
+
+    def predict_noise(*arguments):
+        panel.stop.click()
+        return predict(*arguments)
+
+    monkeypatch.setattr(prior, "predict_noise", predict_noise)
+    assert finish(panel).status.value == "cancelled" and panel.bar.value == 1
+
+
+def test_the_solver_panel_says_what_went_wrong(prior, monkeypatch):
+    monkeypatch.setattr(prior, "recommended", {"steps": 0})
+    assert finish(widgets.solver(prior, "fox")).status.value.startswith("ValueError: steps: got 0")

@@ -671,3 +671,67 @@ def negation_trajectory(rows, t, losses, moves):
         axes.tick_params(labelsize=8)
         axes.legend(fontsize=9)
     return figure
+
+
+# 07_treg
+
+
+def problems(x, solved):
+    """Every picture and every instrument: a row for a picture, and for each instrument what it measured beside what was made of it.
+
+    x: (N, 3, H, W).  solved: {instrument: {column: (N, C, h, w)}}, smaller pictures drawn with square pixels.
+    """
+    widths = [len(columns) for columns in solved.values()]
+    figure = _figure(0.95 * (1 + sum(widths)) + 0.15 * len(widths), 0.95 * len(x) + 0.55)
+    blocks = figure.subfigures(1, 1 + len(widths), width_ratios=[1, *widths])
+    for block, (title, columns) in zip(blocks, {" ": {"truth x": x}, **solved}.items()):
+        block.suptitle(title, fontsize=9)
+        grid = block.subplots(len(x), len(columns), squeeze=False)
+        for line, (name, pictures) in zip(grid.T, columns.items()):
+            for axes, picture in zip(line, pictures):
+                _show(axes, _array(_enlarged(picture[None], x)))
+            line[0].set_title(name, fontsize=8)
+    return figure
+
+
+def retrieved(x, arms, labels):
+    """Pictures retrieved from their magnitudes, each under a mark for the copy that it is.
+
+    x: (N, 3, H, W).  arms: {name: ((N, 3, H, W), N names of copies)}.  labels: N titles.
+    """
+    marks = {"upright": ("▲ upright", "black"), "rotated": ("▼ rotated", "tab:red")}
+    figure = _figure(len(x) + 1.1, 1.12 * (1 + len(arms)) + 0.2)
+    grid = figure.subplots(1 + len(arms), len(x), squeeze=False)
+    for axes, picture, label in zip(grid[0], x, labels):
+        _show(axes, _array(picture), label)
+    for line, (pictures, copies) in zip(grid[1:], arms.values()):
+        for axes, picture, copy in zip(line, pictures, copies):
+            text, colour = marks.get(copy, (copy, "0.4"))
+            _show(axes, _array(picture))
+            axes.set_xlabel(text, fontsize=8, color=colour)
+    for line, name in zip(grid, ["truth x", *arms]):
+        line[0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
+    return figure
+
+
+def solver(pictures, estimates, t, misfit, sigma):
+    """One whole run: what went in and came out, over the estimate along the way, over how well it explains the measurement.
+
+    pictures: {title: (3, h, w)}.  estimates: (K, 3, H, W), at K timesteps t.  misfit: {timestep: RMS of y − A(x̂)}.  sigma: the noise.
+    """
+    figure = _figure(max(8.5, 0.95 * len(t)), 5.6)
+    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[2, 1.3, 2])
+    for axes, (title, picture) in zip(top.subplots(1, len(pictures), squeeze=False)[0], pictures.items()):
+        _show(axes, _array(picture), title)
+    for axes, picture, each in zip(middle.subplots(1, len(t), squeeze=False)[0], estimates, t):
+        _show(axes, _array(picture), f"t = {each}")
+    axes = bottom.subplots()
+    axes.plot(list(misfit), list(misfit.values()), "o-", color="tab:blue", markersize=4, linewidth=1.2, label="x̂, after the pixel step; last, D(ẑ)")
+    axes.axhline(sigma, color="black", linewidth=0.8, label="noise σ")
+    axes.invert_xaxis()
+    axes.set_yscale("log")
+    axes.set_xlabel("t (noise on the left, data on the right)", fontsize=9)
+    axes.set_ylabel("RMS of y − A(x̂)", fontsize=9)
+    axes.tick_params(labelsize=8, which="both")
+    axes.legend(fontsize=8)
+    return figure

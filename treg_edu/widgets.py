@@ -316,3 +316,64 @@ def negation_figure(prior, without, with_negation, null_prompt, space="hidden", 
     moves = {name: (null - start).square().mean((1, 2)).sqrt() for name, null in zip(names, nulls)}
     rows = dict(zip(("negation off", "negation on"), x_hats)) | {"difference, × 3": 3 * (x_hats[1] - x_hats[0]).abs()}
     return figures.negation_trajectory(rows, [pair[0].t for pair in shown], losses, moves)
+
+
+# 07_treg
+
+NONLINEAR = {
+    "gamma correction": (operators.GammaCorrection, [0.45, 2.2, 4.0]),
+    "phase retrieval": (operators.FourierMagnitude, [2]),
+}
+
+
+def solver(prior, name="fox"):
+    """The panel of notebook 07: picture, text, instrument, ω, negation and seed → the whole run, from measurement to reconstruction."""
+    import ipywidgets as w
+
+    held_out, instruments = sorted(images.captions().query("split == 'heldout'")["label"]), STRENGTHS | NONLINEAR
+    picture = w.Dropdown(options=held_out, value=name, description="picture")
+    text = w.Text(value=name, description="text", placeholder="empty: the null text")
+    operator = w.Dropdown(options=list(instruments), description="operator")
+    strength = w.SelectionSlider(options=instruments[operator.value][1], value=16, description="strength")
+    omega = w.FloatSlider(value=prior.recommended.get("guidance_scale", 5.0), min=0, max=10, step=0.5, description="ω")
+    negation = w.Dropdown(options={"off": None, "hidden": "hidden", "projected": "projected"}, value="hidden", description="negation")
+    seed = w.IntText(value=0, description="seed")
+
+    def refresh(_):
+        strength.options = instruments[operator.value][1]
+        strength.value = strength.options[-1]
+
+    operator.observe(refresh, "value")
+    picture.observe(lambda change: setattr(text, "value", change["new"]), "value")
+
+    def solve(cancelled, progress):
+        A, x = instruments[operator.value][0](strength.value), images.example(picture.value)
+        y = A.measure(x, SIGMA, torch.Generator().manual_seed(NOISE_SEED))
+        settings = prior.recommended | {"guidance_scale": omega.value, "negation": negation.value}
+        total, walk = settings.get("steps", 200), []
+        for step in treg(prior, A, y, text.value, seed=seed.value, **settings):
+            walk.append(step)
+            progress(step.index + 1, total)
+            if cancelled():
+                break
+        return solver_figure(prior, A, x, y, walk)
+
+    return Panel([w.HBox([picture, text]), w.HBox([operator, strength]), w.HBox([omega, negation, seed])], solve)
+
+
+def solver_figure(prior, operator, x, y, walk, sigma=SIGMA, sample=0):
+    """What the panel of notebook 07 draws of one sample of a run, a list of `Step`, whole or cancelled."""
+    shown = walk[:: -math.ceil(len(walk) / 9)][::-1]
+    estimates = prior.decode(torch.stack([step.z0[sample] for step in shown])).clamp(0, 1)
+    x, y = x[sample : sample + 1], y[sample : sample + 1]
+    x_hat = estimates[-1:]
+    pictures = {"truth x": x, "measured: y": y, "reconstructed: x̂": x_hat, "A(x̂), to compare with y": operator.A(x_hat)}
+    if isinstance(operator, operators.FourierMagnitude):
+        pictures |= {title: _log_magnitude(each) for title, each in pictures.items() if each.shape == y.shape}
+    misfit = {step.t: step.residual[sample].sqrt().item() for step in walk if step.residual is not None}
+    return figures.solver({title: each[0] for title, each in pictures.items()}, estimates, [step.t for step in shown], misfit, sigma)
+
+
+def _log_magnitude(y):
+    """Magnitudes from 1e-3 to 10 as greys from 0 to 1, the zero frequency in the middle: what can be seen of |F P x|."""
+    return (torch.fft.fftshift(y, (-2, -1)).clamp(min=1e-3).log10() + 3) / 4

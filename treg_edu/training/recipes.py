@@ -20,7 +20,7 @@ from .prior import replacing
 
 RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
-CLIP_HUE, JUDGE_HUE = 0.15, 1 / 3
+CLIP_HUE, JUDGE_HUE = 1 / 3, 1 / 3
 
 
 def make_corpus(folder, path):
