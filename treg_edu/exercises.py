@@ -454,7 +454,7 @@ def check_algorithm_step(attempt):
         expected = (a_prev.sqrt() * z0 + (1 - a_prev).sqrt() * mixed, after)
         case = f"a step {'in' if reconcile else 'outside of'} Γ, ᾱ_t = {a:.1f}, ᾱ_(t−1) = {a_prev:.1f}"
         cases.append((case, (z_t, c, null, a, a_prev, omega, reconcile, parts, fresh), expected))
-    hint = "go down Algorithm 1 line by line: negation looks at x̂ after the pixel step, and the c_∅ it returns is for the next turn, not for this one"
+    hint = "line by line as in Algorithm 1: negation looks at x̂ after the pixel step, and the c_∅ it returns is for the next turn"
     verdict(attempt, cases, hint, tolerance=1e-3)
 
 
@@ -468,5 +468,5 @@ def check_paired_difference(attempt):
             a, b = a[:, :1].expand(N, S), b[:, :1].expand(N, S)
         difference = a.double().mean(1) - b.double().mean(1)
         cases.append((f"{case}, N = {N} and S = {S}", (a, b), (difference.mean().item(), (difference.std() / N**0.5).item())))
-    hint = "first the share of each picture over its seeds, then a − b, then mean and std / √N over pictures: seeds of one picture are no new pictures"
+    hint = "first the share of each picture over its seeds, then a − b, then mean and std / √N: seeds of one picture are no new pictures"
     verdict(attempt, cases, hint)

@@ -726,7 +726,8 @@ def solver(pictures, estimates, t, misfit, sigma):
     for axes, picture, each in zip(middle.subplots(1, len(t), squeeze=False)[0], estimates, t):
         _show(axes, _array(picture), f"t = {each}")
     axes = bottom.subplots()
-    axes.plot(list(misfit), list(misfit.values()), "o-", color="tab:blue", markersize=4, linewidth=1.2, label="x̂, after the pixel step; last, D(ẑ)")
+    label = "x̂, after the pixel step; last, D(ẑ)"
+    axes.plot(list(misfit), list(misfit.values()), "o-", color="tab:blue", markersize=4, linewidth=1.2, label=label)
     axes.axhline(sigma, color="black", linewidth=0.8, label="noise σ")
     axes.invert_xaxis()
     axes.set_yscale("log")
