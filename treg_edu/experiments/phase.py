@@ -16,17 +16,25 @@ COPIES = ("upright", "rotated", "mixed", "neither", "symmetric")
 
 
 def retrieve(prior, operator, y, labels, seeds, settings):
-    """{arm: (N, S, 3, H, W)}: each measurement retrieved from every seed.  Negation is off: 06_adaptive_negation shows what it adds."""
+    """{arm: (N, seeds, 3, H, W)}: each measurement retrieved from `seeds` starts of its own.
+
+    Of its own, since a start that turns one picture tends to turn the next: the intervals over images need independent ones.
+    Negation is off: 06_adaptive_negation shows what it adds.
+    """
     from tqdm.auto import tqdm
 
+    starts = [range(i * seeds, (i + 1) * seeds) for i in range(len(y))]
     null = [settings["null_prompt"]] * len(y)
     arms = {"true text": (labels, settings), "null text": (null, settings | UNGUIDED)}
-    with tqdm(total=len(arms) * len(y) * len(seeds), unit="image", desc="retrieving") as bar:
-        found = {arm: reconstruct(prior, operator, y, texts, seeds, False, chosen, bar.update) for arm, (texts, chosen) in arms.items()}
-    starts = [torch.Generator().manual_seed(seed) for _ in range(len(y)) for seed in seeds]
-    by_hio = phase_retrieval.retrieve(operator, y.repeat_interleave(len(seeds), 0), generator=starts).x_hat
+    found = {}
+    with tqdm(total=len(arms) * len(y) * seeds, unit="image", desc="retrieving") as bar:
+        for arm, (texts, chosen) in arms.items():
+            one = [reconstruct(prior, operator, y[i : i + 1], [texts[i]], starts[i], False, chosen, bar.update) for i in range(len(y))]
+            found[arm] = torch.cat(one)
+    generators = [torch.Generator().manual_seed(seed) for own in starts for seed in own]
+    by_hio = phase_retrieval.retrieve(operator, y.repeat_interleave(seeds, 0), generator=generators).x_hat
     found["HIO"], found["HIO, channels matched"] = (
-        each.unflatten(0, (len(y), -1)) for each in (by_hio, phase_retrieval.match_channels(by_hio))
+        each.unflatten(0, (len(y), seeds)) for each in (by_hio, phase_retrieval.match_channels(by_hio))
     )
     return found
 
@@ -72,7 +80,7 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     prior, operator = load_prior(device=device), FourierMagnitude()
     x, labels, _ = held_out(images)
     y = measured(operator, x)
-    rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, range(seeds), prior.recommended))
+    rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, seeds, prior.recommended))
     table = summary(rows)
     claims = {f"{copy}, true text − null text": claim(rows, copy) for copy in ("upright", "rotated")}
     title = f"Phase retrieval of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images"
