@@ -6,8 +6,8 @@ import math
 import matplotlib.figure
 import matplotlib.patches
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch.nn import functional as F
 
 
@@ -27,6 +27,12 @@ def _array(x):
 
 def _figure(width, height):
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _label(axes, x, y):
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.tick_params(labelsize=8)
 
 
 def _show(axes, image, title=None, note=None, colour="black"):
@@ -132,9 +138,7 @@ def matrices(named):
     for axes, (title, matrix) in zip(figure.subplots(1, len(named), squeeze=False)[0], named.items()):
         axes.imshow(matrix.abs().sqrt().numpy(), cmap="Greys", aspect="auto", interpolation="nearest")
         axes.set_title(f"{title}: {matrix.shape[0]}×{matrix.shape[1]}", fontsize=9)
-        axes.set_xlabel("pixel of x", fontsize=9)
-        axes.set_ylabel("number in y", fontsize=9)
-        axes.tick_params(labelsize=8)
+        _label(axes, "pixel of x", "number in y")
     return figure
 
 
@@ -147,9 +151,7 @@ def spectra(named, sigma):
     axes.axhline(sigma, color="0.4", linewidth=0.8)
     axes.text(1, sigma, f" σ = {sigma:g}", fontsize=9, va="bottom")
     axes.set_ylim(1e-6, 2)
-    axes.set_xlabel("index i of the singular value", fontsize=9)
-    axes.set_ylabel("singular value s_i", fontsize=9)
-    axes.tick_params(labelsize=8)
+    _label(axes, "index i of the singular value", "singular value s_i")
     axes.legend(fontsize=9, loc="lower left")
     return figure
 
@@ -165,9 +167,7 @@ def truncation(kept, lost, noise, measured):
     axes.loglog(kept, lost, "--", color="tab:blue", label="detail left out")
     axes.loglog(kept, noise, ":", color="tab:red", linewidth=2, label="noise let in, σ √(Σ 1/s² / N)")
     axes.errorbar(kept, mean, [mean - low, high - mean], fmt="ok", markersize=4, capsize=3, label="error, measured")
-    axes.set_xlabel("singular values kept", fontsize=9)
-    axes.set_ylabel("root mean square per pixel", fontsize=9)
-    axes.tick_params(labelsize=8)
+    _label(axes, "singular values kept", "root mean square per pixel")
     axes.legend(fontsize=9)
     return figure
 
@@ -182,9 +182,7 @@ def sweep(weights, problems):
         for style, (method, values) in zip(LINES, curves.items()):
             axes.semilogx(weights, values, style + "o", markersize=4, label=method)
         axes.set_title(title, fontsize=9)
-        axes.set_xlabel("λ", fontsize=9)
-        axes.set_ylabel("PSNR in dB", fontsize=9)
-        axes.tick_params(labelsize=8)
+        _label(axes, "λ", "PSNR in dB")
     for axes in grid:
         axes.axis("off")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LINES), fontsize=9)
@@ -204,9 +202,7 @@ def tone_curves(grey, curves, errors):
         (line,) = right.semilogy(grey, predicted, style, label=label)
         right.semilogy(grey, measured, "o", markersize=4, color=line.get_color())
     for axes, name in ((left, "A(x)"), (right, "root mean square error of A†y")):
-        axes.set_xlabel("grey level x", fontsize=9)
-        axes.set_ylabel(name, fontsize=9)
-        axes.tick_params(labelsize=8)
+        _label(axes, "grey level x", name)
         axes.legend(fontsize=9)
     right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     right.yaxis.set_major_formatter("{x:g}")
@@ -247,9 +243,7 @@ def convergence(walks, floor=None):
         axes.axhline(floor, color="black", linewidth=0.8)
         axes.annotate("noise σ", (1, floor), xytext=(2, 3), textcoords="offset points", fontsize=8)
     axes.set_yscale("log")
-    axes.set_xlabel("iteration", fontsize=9)
-    axes.set_ylabel("residual, RMS of |F x̂| − y", fontsize=9)
-    axes.tick_params(labelsize=8)
+    _label(axes, "iteration", "residual, RMS of |F x̂| − y")
     axes.legend(fontsize=9, loc="upper right")
     return figure
 
@@ -257,7 +251,7 @@ def convergence(walks, floor=None):
 def copies_found(orientations, shares, chance, coin):
     """Left, how the orientations of channels spread; right, the shares of whole pictures by name, beside those of chance.
 
-    orientations: {method: (N,)}, in [−1, 1].  shares: {method: {name: (mean, low, high)}}.  chance: {name: share}, and what coin it is.
+    orientations: {method: (N,)}, in [−1, 1].  shares: {method: {name: (mean, low, high)}}.  chance: {name: share}.  coin: what they are the chances of, for the legend.
     """
     figure = _figure(8.5, 3.2)
     left, right = figure.subplots(1, 2)
@@ -280,7 +274,7 @@ def copies_found(orientations, shares, chance, coin):
     right.set_xticks(range(len(names)), names, fontsize=9)
     right.set_ylabel("share of pictures, 95 % interval", fontsize=9)
     right.set_ylim(0, 1)
-    right.legend(fontsize=8)
+    right.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     left.tick_params(labelsize=8)
     right.tick_params(axis="y", labelsize=8)
     return figure
@@ -298,9 +292,7 @@ def found_shifts(dy, dx, rotated, rows, columns):
         chosen = rotated == turned
         axes.scatter(dx[chosen], dy[chosen], marker=marker, color=colour, s=30, alpha=0.8, label=label)
     axes.plot(0, 0, "+", color="black", markersize=14, label="the truth")
-    axes.set_xlabel("shift to the right, pixels", fontsize=9)
-    axes.set_ylabel("shift down, pixels", fontsize=9)
-    axes.tick_params(labelsize=8)
+    _label(axes, "shift to the right, pixels", "shift down, pixels")
     axes.invert_yaxis()
     axes.set_aspect("equal")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
@@ -415,9 +407,7 @@ def cg_iterations(counts, walks, sigma):
     right.annotate("noise σ", (counts[-1], sigma), xytext=(0, -10), textcoords="offset points", fontsize=8, ha="right")
     for axes, name in ((left, "RMS distance to the closed form"), (right, "RMS of y − A(x̂)")):
         axes.set_yscale("log")
-        axes.set_xlabel("iteration", fontsize=9)
-        axes.set_ylabel(name, fontsize=9)
-        axes.tick_params(labelsize=8)
+        _label(axes, "iteration", name)
     left.legend(fontsize=9)
     return figure
 
@@ -456,9 +446,7 @@ def along_trajectory(curves, levels):
         axes.annotate(name, (1, value), xytext=(-2, 3), textcoords="offset points", xycoords=axes.get_yaxis_transform(), fontsize=8, ha="right")
     axes.invert_xaxis()
     axes.set_yscale("log")
-    axes.set_xlabel("t (noise on the left, data on the right)", fontsize=9)
-    axes.set_ylabel("RMS of y − A(·), 95 % interval", fontsize=9)
-    axes.tick_params(labelsize=8)
+    _label(axes, "t (noise on the left, data on the right)", "RMS of y − A(·), 95 % interval")
     axes.legend(fontsize=9)
     return figure
 
@@ -519,9 +507,7 @@ def text_weight(t, weight, is_marked):
         axes.text(place, share, name, transform=axes.transAxes, ha="center", va="center", fontsize=10)
     axes.set_xlim(t.max(), t.min())
     axes.set_ylim(0, 1)
-    axes.set_xlabel("t (noise on the left, data on the right)", fontsize=9)
-    axes.set_ylabel("weight in the latent step", fontsize=9)
-    axes.tick_params(labelsize=8)
+    _label(axes, "t (noise on the left, data on the right)", "weight in the latent step")
     axes.legend(fontsize=9, loc="upper left")
     return figure
 
@@ -625,9 +611,7 @@ def null_directions(shifts, losses, marks):
     for name, shift in marks.items():
         axes.axvline(shift, color="0.5", linewidth=0.8, linestyle=":")
         axes.annotate(name, (shift, 0), xytext=(3, 4), xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
-    axes.set_xlabel("move of the null text, RMS per number: < 0 away from the picture, > 0 towards it", fontsize=9)
-    axes.set_ylabel("error of the noise estimate,\nrelative to no move", fontsize=9)
-    axes.tick_params(labelsize=8)
+    _label(axes, "move of the null text, RMS per number: < 0 away from the picture, > 0 towards it", "error of the noise estimate,\nrelative to no move")
     axes.legend(fontsize=9)
     return figure
 
@@ -666,9 +650,7 @@ def negation_trajectory(rows, t, losses, moves):
         for (name, values), style in zip(curves.items(), styles):
             axes.plot(t, values, markersize=4, linewidth=1.2, label=name, **style)
         axes.invert_xaxis()
-        axes.set_xlabel("t (noise on the left, data on the right)", fontsize=9)
-        axes.set_ylabel(label, fontsize=9)
-        axes.tick_params(labelsize=8)
+        _label(axes, "t (noise on the left, data on the right)", label)
         axes.legend(fontsize=9)
     return figure
 

@@ -97,22 +97,35 @@ class Live:
             self.status.value = f"{type(error).__name__}: {error}"
 
 
+def _held_out():
+    return sorted(images.captions().query("split == 'heldout'")["label"])
+
+
+def _operator_and_strength(instruments):
+    """Two controls, the second offering the strengths that the first one's operator has.  instruments: as `STRENGTHS`."""
+    import ipywidgets as w
+
+    operator = w.Dropdown(options=list(instruments), description="operator")
+    strength = w.SelectionSlider(options=instruments[operator.value][1], value=16, description="strength")
+
+    def refresh(_):
+        strength.options = instruments[operator.value][1]
+        strength.value = strength.options[-1]
+
+    operator.observe(refresh, "value")
+    return operator, strength
+
+
 def quickstart(prior, name="fox"):
     """The panel of notebook 00: picture, prompt, operator, strength and seed → truth, measurement, x̂ and A(x̂)."""
     import ipywidgets as w
 
-    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    held_out = _held_out()
     picture = w.Dropdown(options=held_out, value=name, description="picture")
     prompt = w.Text(value=name, description="prompt", placeholder="empty: the null text")
-    operator = w.Dropdown(options=list(STRENGTHS), description="operator")
-    strength = w.SelectionSlider(options=STRENGTHS[operator.value][1], value=16, description="strength")
+    operator, strength = _operator_and_strength(STRENGTHS)
     seed = w.IntText(value=0, description="seed")
 
-    def refresh(_):
-        strength.options = STRENGTHS[operator.value][1]
-        strength.value = strength.options[-1]
-
-    operator.observe(refresh, "value")
     picture.observe(lambda change: setattr(prompt, "value", change["new"]), "value")
 
     def solve(cancelled, progress):
@@ -137,9 +150,8 @@ def null_space(name="fox", other="gorilla"):
     """The panel of notebook 01: pictures, operator and strength → what is seen of x, what is not, and a twin of the same measurement."""
     import ipywidgets as w
 
-    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
-    operator = w.Dropdown(options=list(STRENGTHS), description="operator")
-    strength = w.SelectionSlider(options=STRENGTHS[operator.value][1], value=16, description="strength")
+    held_out = _held_out()
+    operator, strength = _operator_and_strength(STRENGTHS)
     controls = {
         "operator": operator,
         "strength": strength,
@@ -147,11 +159,6 @@ def null_space(name="fox", other="gorilla"):
         "other": w.Dropdown(options=held_out, value=other, description="twin's model"),
     }
 
-    def refresh(_):
-        strength.options = STRENGTHS[operator.value][1]
-        strength.value = strength.options[-1]
-
-    operator.observe(refresh, "value")
 
     def draw(operator, strength, name, other):
         A, x = STRENGTHS[operator][0](strength), images.example(name)
@@ -169,7 +176,7 @@ def phases_and_copies(name="fox", other="strawberry"):
     """The panel of notebook 02: two pictures → magnitudes of one with phases of the other, and the first on its canvas, changed."""
     import ipywidgets as w
 
-    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    held_out = _held_out()
     colours = ["red", "green", "blue"]
     controls = {
         "name": w.Dropdown(options=held_out, value=name, description="a"),
@@ -253,7 +260,7 @@ def text_regularization(prior, name="fox"):
     """The panel of notebook 05: picture, text and seeds → reconstructions with the text and the null text, and where they disagree."""
     import ipywidgets as w
 
-    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    held_out = _held_out()
     picture = w.Dropdown(options=held_out, value=name, description="picture")
     text = w.Text(value=name, description="text", placeholder="empty: the null text")
     seeds = w.IntSlider(value=4, min=2, max=8, description="seeds")
@@ -282,7 +289,7 @@ def negation(prior, name="fox"):
     """The panel of notebook 06: picture, η, ω and space → x̂ along the run with and without negation, the loss, and the move of c_∅."""
     import ipywidgets as w
 
-    held_out = sorted(images.captions().query("split == 'heldout'")["label"])
+    held_out = _held_out()
     picture = w.Dropdown(options=held_out, value=name, description="picture")
     rate = w.FloatLogSlider(value=1e-3, min=-4, max=-1, step=0.5, description="η")
     omega = w.FloatSlider(value=4, min=0, max=10, step=0.5, description="ω")
@@ -330,20 +337,14 @@ def solver(prior, name="fox"):
     """The panel of notebook 07: picture, text, instrument, ω, negation and seed → the whole run, from measurement to reconstruction."""
     import ipywidgets as w
 
-    held_out, instruments = sorted(images.captions().query("split == 'heldout'")["label"]), STRENGTHS | NONLINEAR
+    held_out, instruments = _held_out(), STRENGTHS | NONLINEAR
     picture = w.Dropdown(options=held_out, value=name, description="picture")
     text = w.Text(value=name, description="text", placeholder="empty: the null text")
-    operator = w.Dropdown(options=list(instruments), description="operator")
-    strength = w.SelectionSlider(options=instruments[operator.value][1], value=16, description="strength")
+    operator, strength = _operator_and_strength(instruments)
     omega = w.FloatSlider(value=prior.recommended.get("guidance_scale", 5.0), min=0, max=10, step=0.5, description="ω")
     negation = w.Dropdown(options={"off": None, "hidden": "hidden", "projected": "projected"}, value="hidden", description="negation")
     seed = w.IntText(value=0, description="seed")
 
-    def refresh(_):
-        strength.options = instruments[operator.value][1]
-        strength.value = strength.options[-1]
-
-    operator.observe(refresh, "value")
     picture.observe(lambda change: setattr(text, "value", change["new"]), "value")
 
     def solve(cancelled, progress):

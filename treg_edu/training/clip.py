@@ -20,6 +20,7 @@ WIDTH = 192  # of text, of image features, of cross-attention: adaptive negation
 VOCABULARY = 2000
 CAPTIONS = 16  # draws of one caption for each concept
 LOG_SCALE, SMOOTHING = 2.66, 0.1
+TURNED = 1 / 3  # share of images with their colours turned
 
 
 def train_tokenizer(frame):
@@ -59,7 +60,7 @@ def text_config(tokenizer, width, layers, heads):
 
 
 def new_clip(tokenizer):
-    """A ConvNeXt and a text transformer, joined by projections: what OpenAI's CLIP is but for its image tower, with too few images for a ViT."""
+    """A ConvNeXt (Liu et al. 2022) and the text transformer of OpenAI's CLIP, joined by projections."""
     from transformers import CLIPTextConfig, ConvNextConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
     image = ConvNextConfig(
@@ -148,14 +149,14 @@ def captions(tokenizer, frame, seed=0):
     return tokenise(tokenizer, texts).unflatten(0, (CAPTIONS, -1))
 
 
-def train_on_images(loss, keys, corpus, out, *, minutes, hue, batch_size=64, peak=2e-3, weight_decay=0.1, seed=0):
+def train_on_images(loss, keys, corpus, out, *, minutes, batch_size=64, peak=2e-3, weight_decay=0.1, seed=0):
     """Train `loss` with augmented images as queries.  keys: (draws, C, …), one draw a step.  Returns the log of the loop."""
     x, frame = data.load(corpus, "train")
     concepts = F.one_hot(torch.tensor(frame["label"].factorize()[0])).float()
 
     def batch(generator):
         rows = torch.randint(len(x), (batch_size,), generator=generator)
-        images, target = mix(augment(x[rows], generator, hue), concepts[rows], generator)
+        images, target = mix(augment(x[rows], generator), concepts[rows], generator)
         return images, keys[torch.randint(len(keys), (), generator=generator)], target
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
@@ -182,13 +183,10 @@ def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, se
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
-def augment(x, generator, hue):
-    """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen.
-
-    hue: the share of images with their colours turned.
-    """
+def augment(x, generator):
+    """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen."""
     x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15, degrees=12)
-    x = data.recolour(data.turn_hue(x, generator, hue, hue / 3), generator)
+    x = data.recolour(data.turn_hue(x, generator, TURNED, TURNED / 3), generator)
     return data.erase(data.degrade(x, generator), generator)
 
 

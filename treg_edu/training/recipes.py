@@ -20,7 +20,6 @@ from .prior import replacing
 
 RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
-CLIP_HUE, JUDGE_HUE = 1 / 3, 1 / 3
 
 
 def make_corpus(folder, path):
@@ -82,7 +81,7 @@ def train_clip(corpus, runs, minutes):
         pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
     clip.whiten(model.text_projection, pooled.flatten(0, 1))
     loss = clip.Loss(image_features, model.text_projection, [model.vision_model, model.visual_projection, model.text_projection])
-    log = clip.train_on_images(loss, pooled, corpus, Path(runs) / "clip", minutes=minutes, hue=CLIP_HUE, seed=CLIP_SEEDS[1])
+    log = clip.train_on_images(loss, pooled, corpus, Path(runs) / "clip", minutes=minutes, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model.cpu()}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
@@ -95,7 +94,7 @@ def train_judge(corpus, runs, minutes):
     names, out, count = torch.nn.Embedding(texts.shape[1], clip.WIDTH), Path(runs) / "judge", texts.shape[1]
     loss = clip.Loss(image_features, names, [image_tower, names])
     concepts = torch.arange(count)[None]
-    log = clip.train_on_images(loss, concepts, corpus, out, minutes=minutes * 5 / 6, hue=JUDGE_HUE, seed=JUDGE_SEEDS[1])
+    log = clip.train_on_images(loss, concepts, corpus, out, minutes=minutes * 5 / 6, seed=JUDGE_SEEDS[1])
     loss = clip.TextLoss(text_features, names.weight.detach(), text_tower)
     said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
     log |= {f"text {name}": value for name, value in said.items()}
