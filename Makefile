@@ -24,10 +24,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lab notebooks bench clean
+.PHONY: help install demo test test-browser lab notebooks bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 install: $(STAMP) ## create .venv and install the pinned versions (the other targets do this by themselves)
 
@@ -45,6 +45,10 @@ demo: $(STAMP) ## reconstruct a held-out picture, with text and without
 test: $(STAMP) ## run the tests, then every notebook against its committed outputs
 	@$(OFFLINE) $(PYTEST)
 	@$(OFFLINE) $(PYTEST) --nbval notebooks/
+
+test-browser: $(STAMP) ## open every notebook in JupyterLab in headless Chromium, which has to be installed
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser]"
+	@$(OFFLINE) $(PYTEST) --dist load tests/browser
 
 lab: $(STAMP) ## open the course in JupyterLab
 	@$(BIN)/jupyter lab notebooks/

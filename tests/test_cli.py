@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -394,6 +395,14 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
         assert (runs / name / "final").is_dir() and (runs / name / "checkpoint.safetensors").is_file()
     again = run("train", "clip", *common)  # its minutes are spent: nothing is trained, the same result is saved
     assert again.exit_code == 0
+    drawings, more = tmp_path / "further.parquet", tmp_path / "more"
+    pd.read_parquet(corpus).query("split == 'train'").assign(style="another").to_parquet(drawings)
+    for name in ("text", "tokenizer"):
+        shutil.copytree(runs / name, more / name)
+    further = run("train", "clip", *common[:2], "--out", more, *common[4:], "--further", drawings, "--start", runs / "clip" / "final")
+    assert further.exit_code == 0 and "top5" in further.stdout, further.stderr
+    unknown = run("train", "clip", *common[:2], "--out", more, "--further", images.data_folder() / "images" / "emoji.parquet")
+    assert unknown.exit_code == 2 and "is no concept of" in unknown.stderr
 
     assert run("train", "export", "--out", runs, "--data", data).exit_code == 0
     assert te.load_prior(data / "prior").recommended == recipes.RECOMMENDED

@@ -283,6 +283,8 @@ WRONG["check_cost"] = [
     lambda T, every, until, omega: _cost(T, every, until, 2.0),  # ω = 1 costs half
     lambda T, every, until, omega: _cost(T, 1, 1.0, omega),  # every step in Γ
     lambda T, every, until, omega: (*_cost(T, every, until, omega)[:2], T),
+    lambda T, every, until, omega: (T * (2 if omega > 1 else 1), *_cost(T, every, until, omega)[1:]),  # ω < 1 costs twice as well
+    lambda T, every, until, omega: (_cost(T, every, until, omega)[0], 1 - -int(until * T) // every, -(-int(until * T) // every)),
 ]
 
 
@@ -365,8 +367,9 @@ def test_an_unfilled_stub_is_not_attempted(capsys, name):
     def unwritten(*_):
         raise NotImplementedError
 
-    for stub in (lambda *_: ..., lambda *_: None, unwritten):
+    for stub in (lambda *_: ..., unwritten):
         assert said(capsys, CHECKS[name], stub) == "not attempted yet"
+    assert "it returned None" in said(capsys, CHECKS[name], lambda *_: None)
 
 
 @pytest.mark.parametrize("name", CHECKS)

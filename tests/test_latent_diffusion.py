@@ -150,9 +150,9 @@ def test_features_are_those_of_clip(prior):
     texts, x = ["fox", "a slice of pizza"], rand(2, 3, 64, 64)
     mean, std = (torch.tensor(value)[:, None, None] for value in (prior.image_mean, prior.image_std))
     tokens = prior.tokenizer(texts, padding=True, return_tensors="pt").input_ids
-    whole = prior.clip(input_ids=tokens, pixel_values=(x - mean) / std)
-    torch.testing.assert_close(F.normalize(prior.embed_images(x), dim=-1), whole.image_embeds, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(F.normalize(prior.embed_labels(texts), dim=-1), whole.text_embeds, rtol=1e-4, atol=1e-5)
+    pooled = prior.clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(1)
+    torch.testing.assert_close(prior.embed_images(x), prior.clip.visual_projection(pooled), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(prior.embed_labels(texts), prior.clip.get_text_features(tokens).pooler_output, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(prior.embed_labels(texts)[:1], prior.embed_labels(["fox"]), rtol=1e-4, atol=1e-5)
 
 
@@ -305,6 +305,10 @@ def test_openais_clip_is_taken_as_well(prior, tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessing))
     other = te.load_prior(clip=tmp_path)
     assert type(other.clip) is CLIPModel and other.image_mean == [0.4] * 3
+    x, tokens = rand(2, 3, 32, 32), prior.tokenizer(["fox", "pie"], padding=True, return_tensors="pt").input_ids
+    whole = other.clip(input_ids=tokens, pixel_values=(x - 0.4) / 0.3)
+    torch.testing.assert_close(F.normalize(other.embed_images(x), dim=-1), whole.image_embeds, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(F.normalize(other.embed_labels(["fox", "pie"]), dim=-1), whole.text_embeds, rtol=1e-4, atol=1e-5)
     assert other.embed_images(rand(2, 3, 64, 64)).shape == (2, 192)
 
 

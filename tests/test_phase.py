@@ -35,9 +35,9 @@ def test_the_run_reports_every_arm(prior, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(phase, "load_prior", lambda device: prior)
     report = phase.run(images=2, seeds=2, out=tmp_path)
     assert json.loads((tmp_path / "phase.json").read_text())["seeds"] == 2
-    assert list(report["arms"]) == ["true text", "null text", "HIO", "HIO, channels matched"]
+    assert list(report["arms"]) == ["true text", "null text", "true text, from HIO", "HIO", "HIO, channels matched"]
     for figures in report["arms"].values():
         assert sum(figures[copy][0] for copy in phase.COPIES) == pytest.approx(1)
         assert figures["aligned"][0] <= figures["error"][0] * (1 + 1e-6)  # where nothing is turned, one number summed twice in float32
-    assert len(pd.read_parquet(tmp_path / "phase.parquet")) == 4 * 4
+    assert len(pd.read_parquet(tmp_path / "phase.parquet")) == 5 * 4
     assert "after alignment" in capsys.readouterr().out

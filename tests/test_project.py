@@ -23,6 +23,7 @@ CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = {canonicalize_name(Requirement(line).name): Requirement(line)
           for line in sum(EXTRAS.values(), PROJECT["dependencies"])}
+ON_DEMAND = {canonicalize_name(Requirement(line).name) for line in EXTRAS["browser"]}
 
 
 def pins():
@@ -50,7 +51,12 @@ def test_conda_python_is_the_lowest_that_pyproject_allows():
     assert f"sys.version_info < ({major}, {minor})" in MAKEFILE
 
 
-@pytest.mark.parametrize("name", sorted(DIRECT))
+@pytest.mark.parametrize("name", sorted(ON_DEMAND))
+def test_what_is_installed_on_demand_is_pinned(name):
+    assert DIRECT[name].specifier.contains(pins()[name])
+
+
+@pytest.mark.parametrize("name", sorted(DIRECT.keys() - ON_DEMAND))
 def test_direct_dependency_is_pinned_and_installed_as_pinned(name):
     pin = pins()[name]
     assert DIRECT[name].specifier.contains(pin)
@@ -60,7 +66,7 @@ def test_direct_dependency_is_pinned_and_installed_as_pinned(name):
 
 def test_conda_installs_what_make_installs():
     (wanted,) = re.findall(r"^EXTRAS := (.+)$", MAKEFILE, flags=re.M)
-    assert set(wanted.split(",")) == set(EXTRAS)
+    assert set(wanted.split(",")) == set(EXTRAS) - {"browser"}
     assert '-c constraints.txt -e ".[$(EXTRAS)]"' in MAKEFILE
     assert CONDA_PIP == ["-c constraints.txt", f"-e .[{wanted}]"]
 
@@ -106,3 +112,10 @@ def test_no_file_is_a_pickle():
         return path.suffix in suffixes or re.match(rb"\x80[\x02-\x05]", head) or b"data.pkl" in head and head[:2] == b"PK"
 
     assert [str(path.relative_to(ROOT)) for path in repository_files() if is_pickle(path)] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "notebooks/README.md", "data/prior/README.md"])
+def test_every_link_of_a_page_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    local = [link for link in links if not link.startswith("http")]
+    assert local and [link for link in local if not ((ROOT / page).parent / link).exists()] == []

@@ -1,20 +1,24 @@
 """The trainings: a killed run resumes, the corpus is what it says, folding an affine map changes no picture."""
 
 import functools
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from treg_edu import images
-from treg_edu.training import clip, data, loop, vae
+from treg_edu.training import clip, corpus as corpora, data, loop, vae
 
 CORPUS = images.data_folder() / "images" / "emoji.parquet"
 
@@ -183,6 +187,14 @@ def test_erasing_hides_one_rectangle_of_one_colour():
         assert mask.sum() == height * width and 8 <= min(height, width) and max(height, width) <= 32
 
 
+def test_sizes_are_those_asked_for():
+    x = torch.ones(200, 3, 64, 64)
+    x[..., 16:48, 16:48] = 0
+    drawn = data.shift_and_scale(x, torch.Generator().manual_seed(0), pixels=0, sizes=(0.5, 1.0))
+    sides = (1 - drawn[:, 0]).sum((1, 2)).sqrt()
+    assert 15.5 < sides.min() < 17.5 and 30.5 < sides.max() < 32.5
+
+
 def test_the_corpus_reads_with_pandas_and_datasets():
     from datasets import load_dataset
 
@@ -192,3 +204,66 @@ def test_the_corpus_reads_with_pandas_and_datasets():
     assert len(frame) == len(dataset) and dataset[0]["image"].size == (64, 64)
     assert set(frame["licence"]) <= {"Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "MIT"}
     assert frame["label"].nunique() >= 280 and len(frame) >= 1900
+
+
+def write_package(folder, name, files):
+    with tarfile.open(folder / f"{name}-1.0.0.tgz", "w:gz") as archive:
+        for path, content in files.items():
+            text = json.dumps(content).encode()
+            entry = tarfile.TarInfo(f"package/{path}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text))
+
+
+@pytest.fixture
+def packages(tmp_path):
+    """The packages of all styles, in each a disc for a fox and a square for a pie, of a colour of its own, but that Twemoji has Noto's fox."""
+    words = [{"label": label, "hexcode": code, "group": group, "order": order, "tags": [label[0]]}
+             for order, (label, code, group) in enumerate([("fox", "1F98A", 3), ("pie", "1F967-FE0F", 4), ("sad", "1F61E", 0)])]  # fmt: skip
+    write_package(tmp_path, corpora.WORDS, {"en/data.json": words})
+    for number, (style, (package, *_)) in enumerate((corpora.PACKAGES | corpora.FURTHER).items()):
+        colour = f'fill="hsl({25 * number} 90% 40%)"'
+        fox = '<circle cx="8" cy="8" r="7" fill="hsl(0 90% 40%)"/>' if style == "twemoji" else f'<circle cx="8" cy="8" r="7" {colour}/>'
+        icons = {"fox-1" if style == "streamline" else "fox": {"body": fox}, "pie": {"body": f'<path d="M1 1h14v14H1z" {colour}/>'}}
+        write_package(tmp_path, package, {"icons.json": {"icons": icons}, "chars.json": {"1f967": "pie"}})
+    return tmp_path
+
+
+def test_the_corpus_is_rendered_from_the_packages(packages):
+    frame = corpora.build(packages)
+    assert frame.groupby("label")["style"].agg(list).to_dict() == {
+        "fox": [style for style in corpora.PACKAGES if style != "twemoji"],
+        "pie": list(corpora.PACKAGES),
+    }
+    assert frame.groupby("label")["split"].agg(lambda split: (split == "heldout").sum()).to_dict() == {"fox": 1, "pie": 1}
+    fox = np.asarray(Image.open(io.BytesIO(frame["image"][0]["bytes"])))
+    assert fox.shape == (64, 64, 3) and (fox[0] == 255).all() and fox[32, 32, 0] > 150 > fox[32, 32, 2]
+    pd.testing.assert_frame_equal(frame, corpora.build(packages))
+
+
+def test_further_styles_show_no_held_out_picture_again(packages):
+    held_out = corpora.build(packages).query("split == 'heldout'").set_index("label")["style"]
+    frame = corpora.build_further(packages)
+    assert set(frame["split"]) == {"train"}
+    for label, style in held_out.items():
+        lacking = {name for name, (_, _, editions_of) in corpora.FURTHER.items() if style in editions_of}
+        assert set(frame.loc[frame["label"] == label, "style"]) == set(corpora.FURTHER) - lacking
+    editions_of_all = {name: (package, licence, list(corpora.PACKAGES)) for name, (package, licence, _) in corpora.FURTHER.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "FURTHER", editions_of_all)
+        assert len(corpora.build_further(packages)) == 0
+
+
+def test_a_package_that_is_missing_is_named(packages):
+    next(packages.glob("iconify-json-noto-v1-*")).unlink()
+    with pytest.raises(FileNotFoundError, match="^folder: no iconify-json-noto-v1-"):
+        corpora.build_further(packages)
+
+
+def test_paraphrases_are_no_captions():
+    """`data/paraphrases.csv` asks for things in words that no training has read as a caption."""
+    asked, rows = pd.read_csv(images.data_folder() / "paraphrases.csv"), images.captions()
+    assert len(asked) == 100 and asked["text"].is_unique and asked["label"].is_unique
+    said = set(rows["label"].str.lower()) | {keyword.lower() for keywords in rows["keywords"] for keyword in keywords}
+    for text in asked["text"].str.lower():
+        assert text not in said and text.removeprefix("a ").removeprefix("an ").removeprefix("the ") not in said

@@ -142,6 +142,7 @@ def test_the_defaults_are_the_papers():
         "negation": "hidden",
         "negation_learning_rate": 1e-3,
         "negation_iterations": 10,
+        "start": None,
         "seed": 0,
     }
 
@@ -386,3 +387,21 @@ def test_pictures_far_from_the_training_size_are_solved_with_a_warning(prior):
 def test_a_prompt_too_long_is_solved_with_a_warning(prior):
     with pytest.warns(UserWarning, match="^prompt: .*cut from"):
         run(prior, SR, measure(SR), "fox " * 60, steps=1)
+
+
+def test_a_nonlinear_pixel_step_begins_where_it_is_told(prior):
+    """Begun at the turned picture, which explains y as well, it stays there."""
+    operator = FourierMagnitude()
+    x = te.images.example("fox")
+    y, turned = operator.A(x), te.phase_retrieval.rotate(x)
+    settings = dict(steps=2, every=1, until=1.0, negation=None, null_prompt="", iterations=5)
+    x_hat = te.solve(te.treg, prior, operator, y, "fox", progress=False, start=turned, **settings)
+    assert (x_hat - turned).abs().mean() < 0.5 * (x_hat - x).abs().mean()
+
+
+def test_a_start_that_does_not_fit_is_refused(prior):
+    y = FourierMagnitude().A(torch.rand(2, 3, 64, 64))
+    with pytest.raises(ValueError, match=r"^start: got \(1, 3, 64, 64\), expected a tensor of shape \(2, 3, 64, 64\)"):
+        next(te.treg(prior, FourierMagnitude(), y, "fox", start=torch.rand(1, 3, 64, 64)))
+    with pytest.raises(ValueError, match="^start: got images, expected None"):
+        next(te.treg(prior, SuperResolution(16), torch.rand(1, 3, 4, 4), "fox", start=torch.rand(1, 3, 64, 64)))

@@ -532,12 +532,14 @@ Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over 
 @one_line_errors
 def train_corpus(
     folder: Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = CORPUS,
+    out: Annotated[Optional[Path], typer.Option(help="Parquet file to write; by default the corpus, or runs/further.parquet.")] = None,
+    further: Annotated[bool, typer.Option("--further", help="The same concepts in six further styles, for `train clip --further`.")] = False,
 ):
     """Render the captioned images from the emoji packages."""
     from treg_edu.training import recipes
 
-    print_figures("corpus", recipes.make_corpus(folder, out))
+    out = out or (RUNS / "further.parquet" if further else CORPUS)
+    print_figures("corpus", recipes.make_corpus(folder, out, further))
 
 
 @train_app.command("vae")
@@ -560,11 +562,17 @@ def train_text(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 5):
 
 @train_app.command("clip")
 @one_line_errors
-def train_clip(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
+def train_clip(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 30,
+    further: Annotated[Optional[Path], typer.Option(help="What `train corpus --further` wrote: more drawings, seen beside.")] = None,
+    start: Annotated[Optional[Path], typer.Option(help="A CLIP to go on from, such as data/prior/clip, after unpack.")] = None,
+):
     """The image tower of the prior's CLIP.  After text, whose tower stays."""
     from treg_edu.training import recipes
 
-    print_figures("clip", recipes.train_clip(corpus, out, minutes))
+    print_figures("clip", recipes.train_clip(corpus, out, minutes, further, start))
 
 
 @train_app.command("judge")

@@ -45,8 +45,8 @@ def pixel_step(operator, y, x, lam=1e-4, iterations=5):
     )
 
 
-def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50):
-    """The same objective for nonlinear A, over images in [0, 1], by projected gradient descent from x with a line search.
+def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50, start=None):
+    """The same objective for nonlinear A, over images in [0, 1], by projected gradient descent from `start`, or x, with a line search.
 
     f(x̂) = ½ ‖y − A(x̂)‖² + ½ λ ‖x̂ − x‖²,   ∇f = J_Aᵀ (A(x̂) − y) + λ (x̂ − x)
     x̂ ← clip(x̂ − η ∇f, 0, 1) where that lowers f enough, η growing by half; otherwise x̂ stays and η is halved
@@ -61,7 +61,7 @@ def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50):
         value = inner(residual, residual).view(-1, 1, 1, 1) + lam * inner(away, away)
         return value / 2, operator.A_vjp(x_hat, residual) + lam * away
 
-    x_hat = x.clamp(0, 1)
+    x_hat = (x if start is None else start).clamp(0, 1)
     value, gradient = objective(x_hat)
     eta = torch.ones_like(value)
     for _ in range(iterations):

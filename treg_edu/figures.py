@@ -47,6 +47,13 @@ def _show(axes, image, title=None, note=None, colour="black"):
         axes.set_xlabel(note, fontsize=8)
 
 
+def _map(axes, values, top):
+    drawn = axes.imshow(values.cpu().numpy(), cmap="magma", vmin=0, vmax=top)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return drawn
+
+
 def sample_sheet(x, captions=None, columns=8):
     """Images in rows of `columns`, each over its caption.  x: (N, 3, H, W)."""
     rows = math.ceil(len(x) / columns)
@@ -99,10 +106,8 @@ def variance_maps(groups):
     grid = figure.subplots(1, len(maps), squeeze=False)[0]
     top = max(float(m.max()) for m in maps.values())
     for axes, (title, values) in zip(grid, maps.items()):
-        drawn = axes.imshow(values.cpu(), cmap="magma", vmin=0, vmax=top)
+        drawn = _map(axes, values, top)
         axes.set_title(f"{title}\nmean {float(values.mean()):.3f}", fontsize=9)
-        axes.set_xticks([])
-        axes.set_yticks([])
     figure.colorbar(drawn, ax=list(grid), label="deviation over seeds", shrink=0.8)
     return figure
 
@@ -224,7 +229,7 @@ def over_magnitudes(pictures, titles, notes=None):
     grid = figure.subplots(2, len(pictures), squeeze=False)
     for index, (picture, log) in enumerate(zip(pictures, logs)):
         _show(grid[0, index], _array((1 + picture) / 2 if signed else picture), titles[index], notes and notes[index])
-        _show(grid[1, index], log.cpu())
+        _show(grid[1, index], log.cpu().numpy())
         grid[1, index].images[0].set(cmap="gray", clim=(-2, max(float(each.max()) for each in logs)))
     for axes, name in zip(grid[:, 0], ["picture", "log |F x|"]):
         axes.set_ylabel(name, fontsize=9)
@@ -255,19 +260,19 @@ def copies_found(orientations, shares, chance, coin):
     """
     figure = _figure(8.5, 3.2)
     left, right = figure.subplots(1, 2)
-    greys = ["0.75", "tab:blue", "tab:red"]
-    for (method, values), colour in zip(orientations.items(), greys):
-        values = np.asarray(values)
-        weights = np.full(len(values), 1 / len(values))
-        left.hist(values, np.linspace(-1.05, 1.05, 22), weights=weights, color=colour, edgecolor="black", lw=0.5, alpha=0.8, label=method)
+    styles = [dict(color="0.85", hatch=""), dict(color="tab:blue", hatch="///"), dict(color="tab:red", hatch="...")]
+    values = [np.asarray(each) for each in orientations.values()]
+    of_all = {name: [style[name] for style in styles[: len(values)]] for name in styles[0]}
+    weights = [np.full(len(each), 1 / len(each)) for each in values]
+    left.hist(values, np.linspace(-1.05, 1.05, 8), weights=weights, label=list(orientations), edgecolor="black", lw=0.5, **of_all)
     left.set_xlabel("orientation of a channel: −1 turned, 1 upright", fontsize=9)
     left.set_ylabel("share of channels", fontsize=9)
     left.legend(fontsize=9)
     names, width = list(chance), 0.8 / len(shares)
-    for index, ((method, found), colour) in enumerate(zip(shares.items(), greys)):
+    for index, ((method, found), style) in enumerate(zip(shares.items(), styles)):
         mean, low, high = np.array([found[name] for name in names]).T
         places = np.arange(len(names)) + (index + 0.5) * width - 0.4
-        right.bar(places, mean, width, yerr=[mean - low, high - mean], capsize=3, color=colour, edgecolor="black", lw=0.5, label=method)
+        right.bar(places, mean, width, yerr=[mean - low, high - mean], capsize=3, **style, edgecolor="black", lw=0.5, label=method)
     for place, name in enumerate(names):
         line, = right.plot([place - 0.45, place + 0.45], [chance[name]] * 2, color="black", linestyle="--", linewidth=1.2)
     line.set_label(coin)
@@ -407,6 +412,7 @@ def cg_iterations(counts, walks, sigma):
     right.annotate("noise σ", (counts[-1], sigma), xytext=(0, -10), textcoords="offset points", fontsize=8, ha="right")
     for axes, name in ((left, "RMS distance to the closed form"), (right, "RMS of y − A(x̂)")):
         axes.set_yscale("log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         _label(axes, "iteration", name)
     left.legend(fontsize=9)
     return figure
@@ -452,13 +458,6 @@ def along_trajectory(curves, levels):
 
 
 # 05_text_regularization
-
-
-def _map(axes, values, top):
-    drawn = axes.imshow(values.cpu().numpy(), cmap="magma", vmin=0, vmax=top)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    return drawn
 
 
 def seeds_and_deviation(groups, columns=8):
@@ -566,7 +565,7 @@ def negation_losses(t, walks, iterations=10):
         for index, (start, ends) in enumerate(zip(starts, zip(before, after))):
             axes.plot([start, start + iterations], ends, markersize=3, linewidth=1.8, label=None if index else label, **style)
         joined = np.stack([starts, starts + iterations], 1).ravel()
-        axes.plot(joined, np.stack([before, after], 1).ravel(), ":", color=style["color"], linewidth=0.8, zorder=0)
+        axes.plot(joined, np.stack([before, after], 1).ravel(), "--", color=style["color"], linewidth=1.2)
     for start in starts:
         axes.axvline(start, color="0.9", linewidth=0.8, zorder=-1)
     top = axes.secondary_xaxis("top")
@@ -708,7 +707,7 @@ def solver(pictures, estimates, t, misfit, sigma):
     for axes, picture, each in zip(middle.subplots(1, len(t), squeeze=False)[0], estimates, t):
         _show(axes, _array(picture), f"t = {each}")
     axes = bottom.subplots()
-    label = "x̂, after the pixel step; last, D(ẑ)"
+    label = "x̂, after the pixel step; at the run's end D(ẑ)"
     axes.plot(list(misfit), list(misfit.values()), "o-", color="tab:blue", markersize=4, linewidth=1.2, label=label)
     axes.axhline(sigma, color="black", linewidth=0.8, label="noise σ")
     axes.invert_xaxis()

@@ -94,7 +94,8 @@ class LatentDiffusion:
             x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
         x = x.clamp(0, 1)
         mean, std = (x.new_tensor(value)[:, None, None] for value in (self.image_mean, self.image_std))
-        return self.clip.visual_projection(self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output)
+        pooled = self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(1)  # RegNet and ResNet leave (B, d, 1, 1)
+        return self.clip.visual_projection(pooled)
 
     def embed_labels(self, texts):
         """Text features of B strings, (B, p)."""

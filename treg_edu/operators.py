@@ -290,7 +290,7 @@ class Inpainting(LinearOperator):
         mask = self._mask_for("z", z)
         _check_measurement(y, z)
         weight = torch.as_tensor(gamma / (1 + gamma), dtype=z.dtype, device=z.device)
-        return z + mask * weight * (y - z)
+        return torch.lerp(z, y.to(z.dtype), mask * weight)
 
     def measure(self, x, sigma, generator=None):
         """y = m ∘ (x + n),  n ~ N(0, σ²)"""

@@ -40,7 +40,7 @@ def pad(x, oversampling=2):
 
 
 def shift(x, dy, dx):
-    """x(r − s), s = (dy, dx), around the edges:  F x is multiplied by e^{−2πi⟨k, s⟩}, of magnitude 1.
+    """x(r − s), s = (dy, dx), around the edges:  F x is multiplied by e^{−2πi (k₁ dy / H + k₂ dx / W)}, of magnitude 1.
 
     x: (B, C, H, W), the canvas.  dy, dx: ints, or (B,) of them, down and to the right.  Returns the shape of x.
     """

@@ -30,6 +30,7 @@ def treg(
     negation="hidden",
     negation_learning_rate=1e-3,
     negation_iterations=10,
+    start=None,
     seed=0,
 ):
     """Reconstruct images from measurements y = A(x) + n, a text telling which of the many explanations is meant.
@@ -39,7 +40,8 @@ def treg(
     conjugate gradient (linear A, 5 if None) or of projected gradient (nonlinear A, 50 if None).
     every, until: Γ, every `every`-th among the first `until` · T steps.
     negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
-    projection; None leaves c_∅ alone.  seed: see `diffusion.generators`.
+    projection; None leaves c_∅ alone.  start: (B, 3, H, W), where the pixel steps of a nonlinear A descend from, such as the result of HIO;
+    None means from D(ẑ₀), which knows the text.  seed: see `diffusion.generators`.
     Defaults are the authors' (ω = 5, 200 steps, for Stable Diffusion 1.5 at 512×512); `prior.recommended` holds the bundled prior's.
 
     Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.
@@ -58,6 +60,9 @@ def treg(
     solve_pixels = pixel_step if is_linear(operator) else pixel_step_nonlinear
     if iterations is not None:
         solve_pixels = functools.partial(solve_pixels, iterations=iterations)
+    if start is not None:
+        check_start(start, operator, (batch, 3, *size))
+        solve_pixels = functools.partial(solve_pixels, start=start.to(y))
 
     z_t = randn(noises, prior.latent_shape(size), prior.device, prior.dtype)
     for index, (t, t_prev) in enumerate(prior.timesteps(steps)):
@@ -96,6 +101,15 @@ def check_measurement(y):
         raise ValueError(f"y: got shape {tuple(y.shape)}, expected (B, …), none of them 0")
     if not y.isfinite().all():
         raise ValueError(f"y: {int((~y.isfinite()).sum())} of {y.numel()} values are NaN or infinite, expected finite values")
+
+
+def check_start(start, operator, shape):
+    """Only a nonlinear pixel step has several minima to choose among by where it begins."""
+    if is_linear(operator):
+        raise ValueError("start: got images, expected None: the pixel steps of a linear operator begin at D(ẑ₀)")
+    if not isinstance(start, torch.Tensor) or start.shape != shape:
+        came = tuple(start.shape) if isinstance(start, torch.Tensor) else type(start).__name__
+        raise ValueError(f"start: got {came}, expected a tensor of shape {shape}")
 
 
 def warn_of_size(prior, y, size):

@@ -34,6 +34,8 @@ class Panel:
     solve(cancelled, progress) → Figure; it should stop early when cancelled() is true, and report progress(done, total).
     """
 
+    _running = None  # the panel that solved last: of all panels one solves at a time
+
     def __init__(self, controls, solve):
         import ipywidgets as w
 
@@ -45,10 +47,15 @@ class Panel:
         self.widget = w.VBox([*controls, w.HBox([self.start, self.stop, self.bar, self.status]), self.picture])
 
     def run(self):
-        """Start a solve in the background; does nothing while one is running.  Returns its thread."""
+        """Start a solve in the background; does nothing while one of its own is running, and cancels another panel's.  Returns its thread."""
         if self._thread and self._thread.is_alive():
             return self._thread
+        if Panel._running and Panel._running._thread.is_alive():
+            Panel._running._cancel.set()
+            Panel._running._thread.join()
+        Panel._running = self
         self._cancel.clear()
+        self.bar.value = 0
         self.start.disabled, self.stop.disabled, self.status.value = True, False, "solving …"
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -267,8 +274,8 @@ def text_regularization(prior, name="fox"):
     picture.observe(lambda change: setattr(text, "value", change["new"]), "value")
 
     def solve(cancelled, progress):
-        count, words, settings = seeds.value, text.value, prior.recommended | {"negation": None}
-        null = settings.get("null_prompt", "")
+        count, words, settings = seeds.value, text.value, {"null_prompt": ""} | prior.recommended | {"negation": None}
+        null = settings["null_prompt"]
         A = operators.SuperResolution(16)
         y = A.measure(images.example(picture.value), SIGMA, torch.Generator().manual_seed(NOISE_SEED))
         total = settings.get("steps", 200)
@@ -296,16 +303,16 @@ def negation(prior, name="fox"):
     space = w.Dropdown(options=["hidden", "projected"], description="space")
 
     def solve(cancelled, progress):
-        A, text = operators.SuperResolution(16), picture.value
+        A, text, chosen = operators.SuperResolution(16), picture.value, space.value
         y = A.measure(images.example(text), SIGMA, torch.Generator().manual_seed(NOISE_SEED))
-        settings = prior.recommended | {"guidance_scale": omega.value, "negation_learning_rate": rate.value}
+        settings = {"null_prompt": ""} | prior.recommended | {"guidance_scale": omega.value, "negation_learning_rate": rate.value}
         total, walk = settings.get("steps", 200), []
-        for pair in zip(*(treg(prior, A, y, text, **settings | {"negation": each}) for each in (None, space.value))):
+        for pair in zip(*(treg(prior, A, y, text, **settings | {"negation": each}) for each in (None, chosen))):
             walk.append(pair)
             progress(pair[0].index + 1, total)
             if cancelled():
                 break
-        return negation_figure(prior, *zip(*walk), null_prompt=settings.get("null_prompt", ""), space=space.value)
+        return negation_figure(prior, *zip(*walk), null_prompt=settings["null_prompt"], space=chosen)
 
     return Panel([w.HBox([picture, space]), w.HBox([rate, omega])], solve)
 
@@ -370,7 +377,8 @@ def solver_figure(prior, operator, x, y, walk, sigma=SIGMA, sample=0):
     x_hat = estimates[-1:]
     pictures = {"truth x": x, "measured: y": y, "reconstructed: x̂": x_hat, "A(x̂), to compare with y": operator.A(x_hat)}
     if isinstance(operator, operators.FourierMagnitude):
-        pictures |= {title: _log_magnitude(each) for title, each in pictures.items() if each.shape == y.shape}
+        of_x, of_x_hat = _log_magnitude(y), _log_magnitude(operator.A(x_hat))
+        pictures = {"truth x": x, "measured: y, log₁₀": of_x, "reconstructed: x̂": x_hat, "A(x̂), to compare with y, log₁₀": of_x_hat}
     misfit = {step.t: step.residual[sample].sqrt().item() for step in walk if step.residual is not None}
     return figures.solver({title: each[0] for title, each in pictures.items()}, estimates, [step.t for step in shown], misfit, sigma)
 

@@ -10,13 +10,13 @@ import torch
 from .. import metrics, phase_retrieval
 from ..latent_diffusion import load_prior
 from ..operators import FourierMagnitude
-from .quick import SIGMA, UNGUIDED, held_out, make_folder, measured, reconstruct, write_report
+from .quick import BATCH, SIGMA, UNGUIDED, held_out, make_folder, measured, reconstruct, write_report
 
 COPIES = ("upright", "rotated", "mixed", "neither", "symmetric")
 
 
 def retrieve(prior, operator, y, labels, seeds, settings):
-    """{arm: (N, seeds, 3, H, W)}: each measurement retrieved from `seeds` starts of its own.
+    """{arm: (N, seeds, 3, H, W)}: each measurement retrieved from `seeds` starts of its own, by text also with pixel steps begun at HIO's.
 
     Of its own, since a start that turns one picture tends to turn the next: the intervals over images need independent ones.
     Negation is off: 06_adaptive_negation shows what it adds.
@@ -24,19 +24,23 @@ def retrieve(prior, operator, y, labels, seeds, settings):
     from tqdm.auto import tqdm
 
     starts = [range(i * seeds, (i + 1) * seeds) for i in range(len(y))]
-    null = [settings["null_prompt"]] * len(y)
-    arms = {"true text": (labels, settings), "null text": (null, settings | UNGUIDED)}
-    found = {}
-    with tqdm(total=len(arms) * len(y) * seeds, unit="image", desc="retrieving") as bar:
-        for arm, (texts, chosen) in arms.items():
-            one = [reconstruct(prior, operator, y[i : i + 1], [texts[i]], starts[i], False, chosen, bar.update) for i in range(len(y))]
-            found[arm] = torch.cat(one)
     generators = [torch.Generator().manual_seed(seed) for own in starts for seed in own]
     by_hio = phase_retrieval.retrieve(operator, y.repeat_interleave(seeds, 0), generator=generators).x_hat
-    found["HIO"], found["HIO, channels matched"] = (
-        each.unflatten(0, (len(y), seeds)) for each in (by_hio, phase_retrieval.match_channels(by_hio))
-    )
-    return found
+    by_hio, matched = (each.unflatten(0, (len(y), seeds)) for each in (by_hio, phase_retrieval.match_channels(by_hio)))
+    null = [settings["null_prompt"]] * len(y)
+    arms = {"true text": (labels, settings), "null text": (null, settings | UNGUIDED), "true text, from HIO": (labels, settings)}
+    found = {}
+
+    def retrieved(arm, i, first):
+        texts, chosen = arms[arm]
+        part = slice(first, first + BATCH)
+        own = chosen | {"start": matched[i, part]} if "HIO" in arm else chosen
+        return reconstruct(prior, operator, y[i : i + 1], [texts[i]], starts[i][part], False, own, bar.update)[0]
+
+    with tqdm(total=len(arms) * len(y) * seeds, unit="image", desc="retrieving") as bar:
+        for arm in arms:
+            found[arm] = torch.stack([torch.cat([retrieved(arm, i, first) for first in range(0, seeds, BATCH)]) for i in range(len(y))])
+    return found | {"HIO": by_hio, "HIO, channels matched": matched}
 
 
 def grade(operator, y, x, labels, found):
@@ -92,6 +96,6 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     Console(width=150).print(printed)
     for name, value in claims.items():
         print(f"{name}: " + "{:.1%} [{:.1%}, {:.1%}]".format(*value))
-    report = {"images": images, "seeds": seeds, "settings": prior.recommended, "arms": table, "claims": claims}
+    report = {"images": images, "seeds": seeds, "settings": prior.recommended | {"negation": None}, "null text": UNGUIDED, "arms": table, "claims": claims}
     write_report(out, "phase", rows, report)
     return report

@@ -1,4 +1,4 @@
-"""Two CLIPs on the same training images: the prior's (a ConvNeXt), and the judge (a ResNet) that grades what the first helped to make.
+"""Two CLIPs on the same training images: the prior's (a RegNet), and the judge (a ResNet) that grades what the first helped to make.
 
 Both are trained by InfoNCE (Radford et al. 2021), one tower after the other. Trained together from nothing on so few images, the text tower
 learnt colours and little else: 99 % of the variance of its states lay in ten directions, and no U-Net can draw a fox from the states of a
@@ -8,6 +8,7 @@ to find them, the text locked. The judge goes the other way round: its image tow
 
 import json
 
+import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -60,17 +61,17 @@ def text_config(tokenizer, width, layers, heads):
 
 
 def new_clip(tokenizer):
-    """A ConvNeXt (Liu et al. 2022) and the text transformer of OpenAI's CLIP, joined by projections."""
-    from transformers import CLIPTextConfig, ConvNextConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
+    """A RegNet-Y (Radosavovic et al. 2020) and the text transformer of OpenAI's CLIP, joined by projections."""
+    from transformers import CLIPTextConfig, RegNetConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
-    image = ConvNextConfig(
-        hidden_sizes=[48, 96, WIDTH],
-        depths=[2, 2, 4],
-        num_stages=3,
-        patch_size=4,
+    image = RegNetConfig(
+        embedding_size=32,
+        hidden_sizes=[64, 128, 256],
+        depths=[1, 2, 3],
+        groups_width=64,
+        layer_type="y",
         image_size=64,
-        layer_scale_init_value=1.0,
-        hidden_size=WIDTH,
+        hidden_size=256,
     )
     text = CLIPTextConfig(**text_config(tokenizer, WIDTH, layers=3, heads=4))
     return VisionTextDualEncoderModel(VisionTextDualEncoderConfig.from_vision_text_configs(image, text, projection_dim=WIDTH))
@@ -121,7 +122,7 @@ class TextLoss(nn.Module):
 def clip_features(clip):
     """(image features of x in [0, 1], text features of tokens), as functions."""
     return (
-        lambda x: clip.visual_projection(clip.vision_model(pixel_values=2 * x - 1).pooler_output),
+        lambda x: clip.visual_projection(clip.vision_model(pixel_values=2 * x - 1).pooler_output.flatten(1)),
         lambda tokens: clip.text_projection(clip.text_model(input_ids=tokens).pooler_output),
     )
 
@@ -149,10 +150,18 @@ def captions(tokenizer, frame, seed=0):
     return tokenise(tokenizer, texts).unflatten(0, (CAPTIONS, -1))
 
 
-def train_on_images(loss, keys, corpus, out, *, minutes, batch_size=64, peak=2e-3, weight_decay=0.1, seed=0):
-    """Train `loss` with augmented images as queries.  keys: (draws, C, …), one draw a step.  Returns the log of the loop."""
-    x, frame = data.load(corpus, "train")
-    concepts = F.one_hot(torch.tensor(frame["label"].factorize()[0])).float()
+def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=2e-3, weight_decay=0.1, seed=0):
+    """Train `loss` with augmented images of `corpora` as queries.  The first corpus has all of the concepts.
+
+    keys: (draws, C, …), one draw a step.  Returns the log of the loop.
+    """
+    parts = [data.load(corpus, "train") for corpus in corpora]
+    x = torch.cat([pictures for pictures, _ in parts])
+    labels = set(parts[0][1]["label"])
+    for corpus, (_, frame) in zip(corpora, parts):
+        if unknown := [label for label in frame["label"] if label not in labels]:
+            raise ValueError(f"further: {unknown[0]!r} of {corpus} is no concept of {corpora[0]}, whose texts the images are told apart by")
+    concepts = F.one_hot(torch.tensor(pd.concat([frame["label"] for _, frame in parts]).factorize()[0])).float()
 
     def batch(generator):
         rows = torch.randint(len(x), (batch_size,), generator=generator)
@@ -185,7 +194,7 @@ def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, se
 
 def augment(x, generator):
     """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen."""
-    x = data.shift_and_scale(data.mirror(x, generator), generator, pixels=4, scale=0.15, degrees=12)
+    x = data.shift_and_scale(data.mirror(x, generator), generator, degrees=12)
     x = data.recolour(data.turn_hue(x, generator, TURNED, TURNED / 3), generator)
     return data.erase(data.degrade(x, generator), generator)
 

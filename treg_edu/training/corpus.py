@@ -4,7 +4,8 @@
     treg-edu train corpus FOLDER_WITH_THE_TGZ_FILES
 
 Every concept of *animals & nature* and *food & drink* is one label ("ice cream"); every (concept, style) pair is one image.
-One image of each concept is held out of every training: autoencoder, CLIP, U-Net and judge alike.
+One image of each concept is held out of every training: autoencoder, CLIP, U-Net and judge alike. Drawings of the same concepts in
+other styles (`--further`, see FURTHER) are a second corpus, which does not ship: the CLIP's image tower sees them beside.
 """
 
 import io
@@ -30,6 +31,15 @@ PACKAGES = {
     "firefox": ("iconify-json-fxemoji", "Apache-2.0"),
     "fluent": ("iconify-json-fluent-emoji", "MIT"),
     "fluent flat": ("iconify-json-fluent-emoji-flat", "MIT"),
+}
+# style: (package, licence, the styles above that it is an edition of)
+FURTHER = {
+    "noto v1": ("iconify-json-noto-v1", "Apache-2.0", ["noto"]),
+    "emojione monotone": ("iconify-json-emojione-monotone", "CC-BY-4.0", ["emojione", "emojione v1"]),
+    "fluent high contrast": ("iconify-json-fluent-emoji-high-contrast", "MIT", ["fluent", "fluent flat"]),
+    "streamline": ("iconify-json-streamline-emojis", "CC-BY-4.0", []),
+    "game icons": ("iconify-json-game-icons", "CC-BY-3.0", []),
+    "icon park": ("iconify-json-icon-park", "Apache-2.0", []),
 }
 WORDS = "emojibase-data"
 
@@ -82,7 +92,7 @@ def _slug(label, joint="-"):
 
 def drawings(folder, style):
     """All SVG documents of a style, as a function from a concept to SVG text, or None where the style lacks it."""
-    package, _ = PACKAGES[style]
+    package, *_ = (PACKAGES | FURTHER)[style]
     pack = json.loads(_member(folder, package, "icons.json"))
     names = {_code(code): name for code, name in json.loads(_member(folder, package, "chars.json")).items()}
     icons, aliases = pack["icons"], pack.get("aliases", {})
@@ -92,7 +102,8 @@ def drawings(folder, style):
         name = names.get(concept["code"], _slug(label))
         if style == "firefox":
             name = FIREFOX_NAMES.get(label, _slug(label, ""))
-        icon = icons.get(aliases.get(name, {}).get("parent", name))
+        found = [icons.get(aliases.get(each, {}).get("parent", each)) for each in (name, f"{name}-1")]  # the first of several cats
+        icon = next(filter(None, found), None)
         if icon is None:
             return None
         width, height = icon.get("width", pack.get("width", 16)), icon.get("height", pack.get("height", 16))
@@ -104,52 +115,87 @@ def drawings(folder, style):
 
 
 def render(svg):
-    """SVG text → (64, 64, 3) uint8: the 56-pixel glyph in the middle of a white canvas."""
+    """SVG text → (64, 64, 3) uint8, the 56-pixel glyph in the middle of a white canvas; None for the few that resvg cannot draw."""
     import resvg_py
     from PIL import Image
 
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=CANVAS, height=CANVAS, background="white")
+    try:
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=CANVAS, height=CANVAS, background="white")
+    except BaseException as error:  # a panic of the Rust library, whose class cannot be imported
+        if type(error).__name__ != "PanicException":
+            raise
+        return None
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
 
 
 def build(folder, seed=0):
     """The corpus as a DataFrame: image, label, keywords, style, concept, group, split, licence.
 
-    A picture that a second style ships unchanged is kept once. Of each concept with at least four images, one, of a style drawn
-    with `seed`, is held out.
+    A picture that a second style ships unchanged is kept once. Of each concept with at least four images, one, of a style drawn with
+    `seed`, is held out.
     """
     import pandas as pd
-    from PIL import Image
 
     draw = {style: drawings(folder, style) for style in PACKAGES}
     generator = np.random.default_rng(seed)
     rows = []
     for concept in concepts(folder):
-        kept = []
-        for style in PACKAGES:
-            svg = draw[style](concept)
-            pixels = render(svg) if svg else None
-            if pixels is None or pixels.std() < 2 or any(_mse(pixels, other) < COPY_MSE for _, other in kept):
-                continue
-            kept.append((style, pixels))
+        kept = _distinct({style: _picture(draw[style], concept) for style in PACKAGES})
         held_out = generator.integers(len(kept)) if len(kept) >= MIN_STYLES_TO_HOLD_OUT else None
-        for index, (style, pixels) in enumerate(kept):
-            png = io.BytesIO()
-            Image.fromarray(pixels).save(png, "PNG", optimize=True)
-            slug = _slug(concept["label"])
-            rows.append(
-                {
-                    "image": {"bytes": png.getvalue(), "path": f"{slug}.{style.replace(' ', '-')}.png"},
-                    "label": concept["label"],
-                    "keywords": concept["keywords"],
-                    "style": style,
-                    "concept": slug,
-                    "group": concept["group"],
-                    "split": "heldout" if index == held_out else "train",
-                    "licence": PACKAGES[style][1],
-                }
-            )
+        for index, (style, pixels) in enumerate(kept.items()):
+            rows.append(_row(concept, style, pixels, PACKAGES[style][1], "heldout" if index == held_out else "train"))
     return pd.DataFrame(rows)
+
+
+def build_further(folder, seed=0):
+    """The concepts of `build` in the styles of FURTHER, all to train on: none that is another edition of a held-out picture.
+
+    Returns a DataFrame with the same columns.
+    """
+    import pandas as pd
+
+    held_out = set(build(folder, seed).query("split == 'heldout'")[["label", "style"]].itertuples(index=False, name=None))
+    rows = []
+    for style, (_, licence, editions_of) in FURTHER.items():
+        draw = drawings(folder, style)
+        for concept in concepts(folder):
+            pixels = _picture(draw, concept)
+            if pixels is not None and not any((concept["label"], each) in held_out for each in editions_of):
+                rows.append(_row(concept, style, pixels, licence, "train"))
+    return pd.DataFrame(rows)
+
+
+def _picture(draw, concept):
+    svg = draw(concept)
+    pixels = render(svg) if svg else None
+    return None if pixels is None or pixels.std() < 2 else pixels
+
+
+def _distinct(pictures):
+    """Those of {style: pixels or None} that are there and no copy of one before."""
+    kept = {}
+    for style, pixels in pictures.items():
+        if pixels is not None and all(_mse(pixels, other) >= COPY_MSE for other in kept.values()):
+            kept[style] = pixels
+    return kept
+
+
+def _row(concept, style, pixels, licence, split):
+    from PIL import Image
+
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG", optimize=True)
+    slug = _slug(concept["label"])
+    return {
+        "image": {"bytes": png.getvalue(), "path": f"{slug}.{style.replace(' ', '-')}.png"},
+        "label": concept["label"],
+        "keywords": concept["keywords"],
+        "style": style,
+        "concept": slug,
+        "group": concept["group"],
+        "split": split,
+        "licence": licence,
+    }
 
 
 def _mse(a, b):

@@ -17,13 +17,14 @@ def load(path, split):
     return images.decode(frame), frame
 
 
-def shift_and_scale(x, generator, pixels=4, scale=0.15, degrees=0):
-    """Move each image by up to `pixels`, zoom it by up to `scale` and tilt it by up to `degrees`, on white.
+def shift_and_scale(x, generator, pixels=4, sizes=(1 / 1.15, 1 / 0.85), degrees=0):
+    """Move each image by up to `pixels`, draw it at one of `sizes` times its own, and tilt it by up to `degrees`, on white.
 
     Never flips, and tilts for classifiers alone: orientation is content.
     """
     count, side = len(x), x.shape[-1]
-    zoom = 1 + scale * (2 * torch.rand(count, 1, 1, generator=generator) - 1)
+    most, least = (1 / size for size in sizes)
+    zoom = least + (most - least) * torch.rand(count, 1, 1, generator=generator)
     move = (2 * torch.rand(count, 2, 1, generator=generator) - 1) * 2 * pixels / side
     angle = math.radians(degrees) * (2 * torch.rand(count, generator=generator) - 1)
     tilt = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(count, 2, 2)

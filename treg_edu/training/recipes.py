@@ -22,9 +22,12 @@ RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
 
 
-def make_corpus(folder, path):
-    """Render the corpus.  Returns how many images there are, of how many labels, and how many of them are held out."""
-    frame = corpora.build(folder)
+def make_corpus(folder, path, further=False):
+    """Render the corpus, or its concepts in `further` styles, none of them held out.
+
+    Returns how many images there are, of how many labels, and how many of them are held out.
+    """
+    frame = (corpora.build_further if further else corpora.build)(folder)
     corpora.save(frame, path)
     return {"images": len(frame), "labels": frame["label"].nunique(), "held out": int((frame["split"] == "heldout").sum())}
 
@@ -70,18 +73,31 @@ def train_text(corpus, runs, minutes):
     return finish(runs, "text", {"": model}, log, lambda: effective_rank(model.cpu(), texts[0]))
 
 
-def train_clip(corpus, runs, minutes):
-    """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name."""
+def train_clip(corpus, runs, minutes, further=None, start=None):
+    """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name.
+
+    further: more drawings of the same concepts, see `make_corpus`, to learn from beside.
+    start: the folder of a CLIP with the same text tower to go on from; otherwise the tower starts from nothing.
+    """
     from transformers import AutoModel
 
     tokenizer, texts = texts_of(corpus, runs)
-    model = AutoModel.from_pretrained(finished(runs, "text"))
+    torch.manual_seed(CLIP_SEEDS[0])
+    model = clip.new_clip(tokenizer) if start is None else AutoModel.from_pretrained(start, dtype=torch.float32)
+    if start is None:
+        taught = AutoModel.from_pretrained(finished(runs, "text"), dtype=torch.float32)
+        model.text_model.load_state_dict(taught.text_model.state_dict())
     image_features, text_features = clip.clip_features(model)
     with torch.no_grad():
         pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
-    clip.whiten(model.text_projection, pooled.flatten(0, 1))
-    loss = clip.Loss(image_features, model.text_projection, [model.vision_model, model.visual_projection, model.text_projection])
-    log = clip.train_on_images(loss, pooled, corpus, Path(runs) / "clip", minutes=minutes, seed=CLIP_SEEDS[1])
+    if start is None:
+        clip.whiten(model.text_projection, pooled.flatten(0, 1))
+    together = [corpus] if further is None else [corpus, further]
+    model.vision_model.to(memory_format=torch.channels_last)  # convolutions take half of the time on a CPU
+    trained = [model.vision_model, model.visual_projection, model.text_projection]
+    loss = clip.Loss(image_features, model.text_projection, trained)
+    peak = 2e-3 if start is None else 1e-3
+    log = clip.train_on_images(loss, pooled, together, Path(runs) / "clip", minutes=minutes, peak=peak, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model.cpu()}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
@@ -94,7 +110,7 @@ def train_judge(corpus, runs, minutes):
     names, out, count = torch.nn.Embedding(texts.shape[1], clip.WIDTH), Path(runs) / "judge", texts.shape[1]
     loss = clip.Loss(image_features, names, [image_tower, names])
     concepts = torch.arange(count)[None]
-    log = clip.train_on_images(loss, concepts, corpus, out, minutes=minutes * 5 / 6, seed=JUDGE_SEEDS[1])
+    log = clip.train_on_images(loss, concepts, [corpus], out, minutes=minutes * 5 / 6, seed=JUDGE_SEEDS[1])
     loss = clip.TextLoss(text_features, names.weight.detach(), text_tower)
     said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
     log |= {f"text {name}": value for name, value in said.items()}

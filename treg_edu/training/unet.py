@@ -62,7 +62,7 @@ class Loss(nn.Module):
 def cache_latents(vae, x, copies=COPIES, seed=0):
     """{"latents": (N, copies, 4, h, w)} of each image, unmoved and moved by a few pixels; where it stands is content, so only a few."""
     generator = torch.Generator().manual_seed(seed)
-    moved = [x] + [data.shift_and_scale(x, generator, pixels=2, scale=0.06) for _ in range(copies - 1)]
+    moved = [x] + [data.shift_and_scale(x, generator, pixels=2, sizes=(1 / 1.06, 1 / 0.94)) for _ in range(copies - 1)]
     encode = lambda part: vae.encode(2 * part.to(vae.device) - 1).latent_dist.mode().cpu()  # noqa: E731
     return {"latents": torch.stack([torch.cat([encode(part) for part in copy.split(64)]) for copy in moved], 1)}
 
