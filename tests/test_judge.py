@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from transformers import RegNetModel, ResNetModel
 
 from treg_edu import load_judge, metrics
 from treg_edu.images import data_folder
@@ -64,10 +65,12 @@ def test_features_are_stages_for_the_perceptual_distance(judge):
 
 
 def test_the_judge_is_of_another_kind_than_the_prior(judge, prior):
-    """A ResNet with batch norms against what has none, and text towers of different widths."""
-    ours, theirs = ({type(module) for module in tower.modules()} for tower in (judge.image_encoder, prior.clip.vision_model))
-    assert type(judge.image_encoder) not in theirs and type(prior.clip.vision_model) not in ours
-    assert torch.nn.BatchNorm2d in ours and torch.nn.BatchNorm2d not in theirs
+    """Plain residual blocks against RegNet-Y's grouped convolutions with squeeze and excitation, and text towers of different widths."""
+
+    def kind(tower):
+        return type(tower), any(module.groups > 1 for module in tower.modules() if isinstance(module, torch.nn.Conv2d))
+
+    assert kind(judge.image_encoder) == (ResNetModel, False) and kind(prior.clip.vision_model) == (RegNetModel, True)
     theirs = {p.shape for p in prior.clip.text_model.parameters() if p.ndim == 2}
     ours = {p.shape for p in judge.text_encoder.text_model.parameters() if p.ndim == 2}
     assert not all(shape in theirs for shape in ours)

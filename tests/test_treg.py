@@ -78,8 +78,7 @@ def algorithm_1(prior, A, At, y, prompt, null_prompt, T, omega, lam, every, unti
         z0 = (z - math.sqrt(1 - a) * eps) / math.sqrt(a)
         if i % every == 0 and i < until * T:
             x = pixel_step(decode(z0))
-            f = prior.clip.get_image_features(pixel_values=(x.clamp(0, 1) - 0.5) / 0.5)
-            f = f if isinstance(f, torch.Tensor) else f.pooler_output
+            f = prior.clip.visual_projection(prior.clip.vision_model(pixel_values=(x.clamp(0, 1) - 0.5) / 0.5).pooler_output[:, :, 0, 0])
             if negation == "projected":
                 f = f @ prior.clip.text_projection.weight
             if negation:
