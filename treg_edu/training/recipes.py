@@ -22,12 +22,19 @@ RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
 
 
-def make_corpus(folder, path, further=False):
-    """Render the corpus, or its concepts in `further` styles, none of them held out.
+def make_corpus(folder, path):
+    """Render the corpus.  Returns how many images there are, of how many labels, and how many of them are held out."""
+    return saved_corpus(corpora.build(folder), path)
 
-    Returns how many images there are, of how many labels, and how many of them are held out.
-    """
-    frame = (corpora.build_further if further else corpora.build)(folder)
+
+def make_further(folder, path, corpus):
+    """Render the concepts of `corpus` in further styles, none of them held out.  Returns the same as `make_corpus`."""
+    import pandas as pd
+
+    return saved_corpus(corpora.build_further(folder, pd.read_parquet(corpus)), path)
+
+
+def saved_corpus(frame, path):
     corpora.save(frame, path)
     return {"images": len(frame), "labels": frame["label"].nunique(), "held out": int((frame["split"] == "heldout").sum())}
 
@@ -68,7 +75,7 @@ def train_text(corpus, runs, minutes):
     model = clip.new_clip(tokenizer)
     _, text_features = clip.clip_features(model)
     names = torch.nn.Embedding(texts.shape[1], clip.WIDTH)
-    loss = clip.Loss(text_features, names, [model.text_model, model.text_projection, names])
+    loss = clip.Loss(text_features, names, [model.text_model, model.text_projection, names], model.logit_scale)
     log = clip.train_on_captions(loss, texts, Path(runs) / "text", minutes=minutes, seed=CLIP_SEEDS[1])
     return finish(runs, "text", {"": model}, log, lambda: effective_rank(model.cpu(), texts[0]))
 
@@ -76,17 +83,20 @@ def train_text(corpus, runs, minutes):
 def train_clip(corpus, runs, minutes, further=None, start=None):
     """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name.
 
-    further: more drawings of the same concepts, see `make_corpus`, to learn from beside.
+    further: more drawings of the same concepts, see `make_further`, to learn from beside.
     start: the folder of a CLIP with the same text tower to go on from; otherwise the tower starts from nothing.
     """
     from transformers import AutoModel
 
+    expect_no_checkpoint(runs, "clip", start)
     tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(CLIP_SEEDS[0])
-    model = clip.new_clip(tokenizer) if start is None else AutoModel.from_pretrained(start, dtype=torch.float32)
     if start is None:
-        taught = AutoModel.from_pretrained(finished(runs, "text"), dtype=torch.float32)
+        model, taught = clip.new_clip(tokenizer), AutoModel.from_pretrained(finished(runs, "text"), dtype=torch.float32)
         model.text_model.load_state_dict(taught.text_model.state_dict())
+    else:
+        model = AutoModel.from_pretrained(start, dtype=torch.float32)
+        expect_same_text_tower(model, runs, "start", start)
     image_features, text_features = clip.clip_features(model)
     with torch.no_grad():
         pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
@@ -95,7 +105,7 @@ def train_clip(corpus, runs, minutes, further=None, start=None):
     together = [corpus] if further is None else [corpus, further]
     model.vision_model.to(memory_format=torch.channels_last)  # convolutions take half of the time on a CPU
     trained = [model.vision_model, model.visual_projection, model.text_projection]
-    loss = clip.Loss(image_features, model.text_projection, trained)
+    loss = clip.Loss(image_features, model.text_projection, trained, model.logit_scale)
     peak = 2e-3 if start is None else 1e-3
     log = clip.train_on_images(loss, pooled, together, Path(runs) / "clip", minutes=minutes, peak=peak, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model.cpu()}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
@@ -108,7 +118,8 @@ def train_judge(corpus, runs, minutes):
     image_tower, text_tower = clip.new_judge(tokenizer)
     image_features, text_features = clip.judge_features(image_tower, text_tower)
     names, out, count = torch.nn.Embedding(texts.shape[1], clip.WIDTH), Path(runs) / "judge", texts.shape[1]
-    loss = clip.Loss(image_features, names, [image_tower, names])
+    scale = torch.nn.Parameter(torch.tensor(clip.LOG_SCALE))
+    loss = clip.Loss(image_features, names, [image_tower, names], scale)
     concepts = torch.arange(count)[None]
     log = clip.train_on_images(loss, concepts, [corpus], out, minutes=minutes * 5 / 6, seed=JUDGE_SEEDS[1])
     loss = clip.TextLoss(text_features, names.weight.detach(), text_tower)
@@ -138,6 +149,7 @@ def train_unet(corpus, runs, minutes, start=None):
     """The denoiser, from the U-Net in the folder `start` if given.  Returns its log, and its loss on the held-out images."""
     from transformers import AutoModel
 
+    expect_no_checkpoint(runs, "unet", start)
     tokenizer = tokenizer_of(corpus, runs)
     tower = prior.text_tower(AutoModel.from_pretrained(finished(runs, "text")))
     encoder = autoencoder(runs)
@@ -189,6 +201,8 @@ def export(runs, folder):
     runs, folder = Path(runs), Path(folder)
     denoiser, both_towers, judge = finished(runs, "unet"), finished(runs, "clip"), finished(runs, "judge")
     tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
+    clip_model = AutoModel.from_pretrained(both_towers)
+    expect_same_text_tower(clip_model, runs, "out", both_towers)
     settings = folder / "prior" / "treg.json"
     recommended = json.loads(settings.read_text()) if settings.is_file() else RECOMMENDED
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,7 +210,7 @@ def export(runs, folder):
         folder / "prior",
         autoencoder(runs),
         UNet2DConditionModel.from_pretrained(denoiser),
-        AutoModel.from_pretrained(both_towers),
+        clip_model,
         tokenizer,
         DDIMScheduler(**unet.SCHEDULE),
         recommended,
@@ -214,6 +228,8 @@ def unpack(folder, runs):
     from transformers import AutoModel
 
     folder, runs = Path(folder), Path(runs)
+    if lacking := [name for name in ("prior", "judge") if not (folder / name).is_dir()]:
+        raise FileNotFoundError(f"data: no {lacking[0]} in {str(folder)!r}, expected a folder with prior/ and judge/")
     with replacing(runs / "tokenizer") as beside:
         shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
     both_towers = AutoModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
@@ -234,6 +250,22 @@ def finished(runs, name):
     if not folder.is_dir():
         raise FileNotFoundError(f"out: no {str(folder)!r}; expected a finished training there, run `treg-edu train {name}` first")
     return folder
+
+
+def expect_no_checkpoint(runs, name, start):
+    """A training either resumes or begins from `start`."""
+    if start is not None and (Path(runs) / name / "checkpoint.safetensors").exists():
+        raise ValueError(f"start: got {str(start)!r}, but {Path(runs) / name} holds a checkpoint to resume; expected one of them, remove the other")
+
+
+def expect_same_text_tower(model, runs, argument, folder):
+    """The U-Net reads the states of the text tower that `train_text` finished, so no CLIP may ship with another.  Equal as float16, as shipped."""
+    from transformers import AutoModel
+
+    taught = AutoModel.from_pretrained(finished(runs, "text"), dtype=torch.float16).text_model.state_dict()
+    ours = model.text_model.state_dict()
+    if taught.keys() != ours.keys() or not all(torch.equal(ours[name].half(), value) for name, value in taught.items()):
+        raise ValueError(f"{argument}: the CLIP in {str(folder)!r} has another text tower, expected the one in {str(finished(runs, 'text'))!r}")
 
 
 def latest(runs, name, further):

@@ -87,7 +87,8 @@ def remembered(path, network, frame, make):
     from safetensors.torch import load_file, save_file
 
     weights = b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())
-    digest = hashlib.sha256(weights + frame.to_json().encode() + repr((COPIES, CAPTIONS)).encode()).hexdigest()
+    images, words = b"".join(frame["image"]), frame.drop(columns="image").to_json().encode()
+    digest = hashlib.sha256(weights + images + words + repr((COPIES, CAPTIONS)).encode()).hexdigest()
     path = path.with_name(f"{path.stem}-{digest[:12]}{path.suffix}")
     with PartialState().main_process_first():
         if not path.exists():
@@ -106,13 +107,8 @@ def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, start=None, bat
     from diffusers.models.attention_processor import AttnProcessor
 
     x, frame = data.load(corpus, "train")
-    if start and (Path(out) / "checkpoint.safetensors").exists():
-        raise ValueError(f"start: got {str(start)!r}, but {out} holds a checkpoint to resume; expected one of them, remove the other")
-    words = frame.drop(columns="image")
-    latents = remembered(Path(out) / "latents.safetensors", vae, words, lambda: cache_latents(vae, x))["latents"]
-    captions = remembered(
-        Path(out) / "captions.safetensors", text_encoder, words, lambda: cache_captions(text_encoder, tokenizer, frame)
-    )
+    latents = remembered(Path(out) / "latents.safetensors", vae, frame, lambda: cache_latents(vae, x))["latents"]
+    captions = remembered(Path(out) / "captions.safetensors", text_encoder, frame, lambda: cache_captions(text_encoder, tokenizer, frame))
     states, of_image = captions["states"], captions["of_image"]
     scheduler = DDIMScheduler(**SCHEDULE)
     torch.manual_seed(seed)
