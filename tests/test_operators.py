@@ -635,7 +635,7 @@ def test_prox_needs_a_gamma_of_at_least_zero(operator):
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 9), (1, 3, 9, 8)])
 def test_factor_must_divide_the_size(shape):
-    with pytest.raises(ValueError, match="factor must divide the height and the width of x, got factor 4 for 9 pixels"):
+    with pytest.raises(ValueError, match="factor: got 4, expected a divisor of the height and of the width of x, one of which is 9"):
         SuperResolution(4).A(torch.zeros(shape))
 
 

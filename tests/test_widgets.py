@@ -117,7 +117,7 @@ def test_the_null_space_panel_says_what_went_wrong(monkeypatch):
     before = panel.picture.value
     monkeypatch.setattr(widgets.images, "example", lambda name: torch.zeros(1, 3, 60, 60))
     panel.controls["strength"].value = 8
-    assert panel.status.value == "ValueError: factor must divide the height and the width of x, got factor 8 for 60 pixels"
+    assert panel.status.value == "ValueError: factor: got 8, expected a divisor of the height and of the width of x, one of which is 60"
     assert panel.picture.value == before
 
 

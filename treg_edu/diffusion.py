@@ -3,6 +3,7 @@
 z_t = √ᾱ_t z₀ + √(1 − ᾱ_t) ε,  ε ~ N(0, I),  with ᾱ_t falling from 1 to nearly 0 as t rises.
 """
 
+import math
 import numbers
 from dataclasses import dataclass
 
@@ -85,8 +86,8 @@ def guided_noise(prior, z_t, t, text_embedding, null_embedding, guidance_scale):
     z_t: (B, 4, h, w).  text_embedding, null_embedding: (B, L, d).  Returns (B, 4, h, w).
     """
     if guidance_scale == 1:
-        return prior.predict_noise(z_t, t, text_embedding.to(z_t.dtype))
-    embeddings = torch.cat([null_embedding, text_embedding]).to(z_t.dtype)
+        return prior.predict_noise(z_t, t, text_embedding)
+    embeddings = torch.cat([null_embedding, text_embedding])
     return guide(*prior.predict_noise(torch.cat([z_t, z_t]), t, embeddings).chunk(2), guidance_scale)
 
 
@@ -110,10 +111,12 @@ def randn(generators, shape, device="cpu", dtype=torch.float32):
 
 def broadcast(prompt, batch, name="prompt"):
     """One string for all samples, or a list with one for each.  Returns a list of `batch` strings."""
-    prompts = [prompt] * batch if isinstance(prompt, str) else list(prompt)
+    prompts = [prompt] * batch if isinstance(prompt, str) else prompt
+    if not isinstance(prompts, (list, tuple)):
+        raise TypeError(f"{name}: got {prompt!r}, expected one string or a list of {batch} strings")
     if len(prompts) != batch or not all(isinstance(p, str) for p in prompts):
         raise ValueError(f"{name}: got {prompt!r} for a batch of {batch}; expected one string or a list of {batch} strings")
-    return prompts
+    return list(prompts)
 
 
 @torch.no_grad()
@@ -125,9 +128,11 @@ def sample(prior, prompt, steps=50, guidance_scale=7.5, seed=0, null_prompt="", 
     The picture equals that of diffusers' `StableDiffusionPipeline` with a `DDIMScheduler` (η = 0) and the same seeds, wherever `steps`
     divides the training timesteps. Elsewhere diffusers' levels have gaps (it steps from t to t − ⌊1000 / steps⌋); ours have none.
     """
-    batch = 1 if isinstance(prompt, str) else len(prompt)
+    batch = len(prompt) if isinstance(prompt, (list, tuple)) else 1
     if batch == 0:
         raise ValueError("prompt: got an empty list; expected at least one prompt")
+    if not 0 <= guidance_scale < math.inf:
+        raise ValueError(f"guidance_scale: got {guidance_scale!r}, expected a finite number of at least 0")
     text_embedding = prior.embed_text(broadcast(prompt, batch))
     null_embedding = prior.embed_text(broadcast(null_prompt, batch, "null_prompt"))
     z_t = randn(generators(seed, batch), prior.latent_shape(size), prior.device, prior.dtype)
@@ -153,7 +158,7 @@ def invert(prior, z0, prompt, steps=50, guidance_scale=1.0, null_prompt=""):
     batch = len(z0)
     text_embedding = prior.embed_text(broadcast(prompt, batch))
     null_embedding = prior.embed_text(broadcast(null_prompt, batch, "null_prompt"))
-    z_t = z0
+    z_t = z0.to(prior.device, prior.dtype)
     for index, (t_next, t) in enumerate(reversed(prior.timesteps(steps))):
         alpha_bar, alpha_bar_next = prior.alpha_bar(t), prior.alpha_bar(t_next)
         noise = guided_noise(prior, z_t, max(t, 0), text_embedding, null_embedding, guidance_scale)

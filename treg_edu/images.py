@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SPLITS = ("train", "heldout")
+SIBLINGS = ("fluent", "fluent flat")  # one drawing, with gradients and without: where one is held out, the other is mostly trained on
 ROUNDING = 1e-4  # how far outside [0, 1] float arithmetic may leave a value that is meant to lie in it
 # Pillow documents OSError for a damaged file; its decoders also let these through.
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError, struct.error)

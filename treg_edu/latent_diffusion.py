@@ -2,6 +2,7 @@
 
 import copy
 import json
+import numbers
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,7 @@ class LatentDiffusion:
 
     def decode(self, z):
         """D(z).  (B, 4, h, w) → (B, 3, H, W), not clamped, so that gradients and linear operators see all of it."""
-        return self.vae.decode(z / self.vae.config.scaling_factor).sample / 2 + 0.5
+        return self.vae.decode(z.to(self.device, self.dtype) / self.vae.config.scaling_factor).sample / 2 + 0.5
 
     def latent_shape(self, size=None):
         """(4, h, w) for images of `size`, a side or (H, W); the training size if None."""
@@ -70,11 +71,17 @@ class LatentDiffusion:
     # ---- words
 
     def embed_text(self, texts):
-        """c: hidden states of the text tower for B strings, (B, L, d).  Warns of what a text loses at the tokenizer's length."""
+        """c: hidden states of the text tower for B strings, (B, L, d); one string is a list of one.
+
+        Warns of what a text loses at the tokenizer's length.
+        """
         tokens = self._tokens(texts, padding="max_length")
         return self.text_encoder(tokens).last_hidden_state
 
     def _tokens(self, texts, padding):
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts:
+            raise ValueError("texts: got none, expected a string or a list of at least one")
         limit = self.tokenizer.model_max_length
         whole = self.tokenizer(texts, verbose=False).input_ids
         for text, tokens in zip(texts, whole):
@@ -98,7 +105,7 @@ class LatentDiffusion:
         return self.clip.visual_projection(pooled)
 
     def embed_labels(self, texts):
-        """Text features of B strings, (B, p)."""
+        """Text features of B strings, (B, p); one string is a list of one."""
         return self.clip.text_projection(self.clip.text_model(input_ids=self._tokens(texts, padding=True)).pooler_output)
 
     def to_hidden_space(self, feature):
@@ -113,10 +120,10 @@ class LatentDiffusion:
     def timesteps(self, steps):
         """[(t, t_prev), …], noise falling, as the scheduler spaces them; the last t_prev is −1, the clean latent."""
         most = self.scheduler.config.num_train_timesteps
-        if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= most:
+        if not isinstance(steps, numbers.Integral) or isinstance(steps, bool) or not 1 <= steps <= most:
             raise ValueError(f"steps: got {steps!r}, expected an integer from 1 to {most}")
         scheduler = copy.copy(self.scheduler)  # set_timesteps changes it, and a panel's thread may be walking another list
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(int(steps))
         ts = scheduler.timesteps.tolist()[:steps]  # for some counts "trailing" spacing is one too long, by rounding
         if ts[0] >= most:
             raise ValueError(f"steps: got {steps}, which this prior's schedule starts at t = {ts[0]}, past its last timestep; expected fewer")
@@ -135,6 +142,7 @@ class LatentDiffusion:
 
         ε = √ᾱ v + √(1 − ᾱ) z_t
         """
+        z_t, text_embedding = z_t.to(self.device, self.dtype), text_embedding.to(self.device, self.dtype)
         output = self.unet(z_t, t, encoder_hidden_states=text_embedding).sample
         if self.scheduler.config.prediction_type == "epsilon":
             return output

@@ -73,7 +73,7 @@ def y_mse(operator, x_hat, y):
         raise ValueError(
             f"y: got shape {tuple(y.shape)}, expected that of operator.A(x_hat), {tuple(measured.shape)}, or a batch of 1"
         )
-    return (y - measured).abs().square().flatten(1).mean(dim=1)
+    return (y.to(measured.device) - measured).abs().square().flatten(1).mean(dim=1)
 
 
 # Against each other

@@ -190,7 +190,7 @@ class SuperResolution(SeparableOperator):
 
     def matrix(self, n):
         if n % self.factor:
-            raise ValueError(f"factor must divide the height and the width of x, got factor {self.factor} for {n} pixels")
+            raise ValueError(f"factor: got {self.factor}, expected a divisor of the height and of the width of x, one of which is {n}")
         centres = (torch.arange(n // self.factor, dtype=torch.float64) + 0.5) * self.factor - 0.5
         D = cubic_kernel((torch.arange(n) - centres[:, None]) / self.factor)
         return D / D.sum(1, keepdim=True)

@@ -250,7 +250,7 @@ def hybrid_input_output(operator, y, x, iterations=500, beta=0.9, bounds=(0, 1))
 
 def residual(operator, x_hat, y):
     """RMS of |F P x̂| − y for each channel, (B, C): σ for the truth.  x_hat: (B, C, H, W).  y: its measurement."""
-    return (operator.A(x_hat) - y).square().mean((2, 3)).sqrt()
+    return (operator.A(x_hat) - y.to(x_hat.device)).square().mean((2, 3)).sqrt()
 
 
 class Retrieval(NamedTuple):

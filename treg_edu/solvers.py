@@ -20,6 +20,7 @@ def solve(solver, prior, operator, y, prompt, *, progress=True, **settings):
         solver = SOLVERS[solver]
     steps = settings.get("steps", inspect.signature(solver).parameters["steps"].default)
     walk = solver(prior, operator, y, prompt, **settings)
-    for step in tqdm(walk, total=steps, disable=not progress, desc=solver.__name__, unit="step", delay=0.1):  # no bar before an error
+    name = getattr(solver, "__name__", "solving")  # a functools.partial has none
+    for step in tqdm(walk, total=steps, disable=not progress, desc=name, unit="step", delay=0.1):  # no bar before an error
         pass
     return step.x_hat

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import numbers
 import warnings
 
 import torch
@@ -125,6 +126,8 @@ def warn_of_size(prior, y, size):
 
 def check_operator(prior, operator):
     """Our operators follow the image; deepinv's are modules with buffers, which stay where they are."""
+    if not callable(getattr(operator, "A", None)):
+        raise TypeError(f"operator: got {operator!r}, expected one of treg_edu.operators, or a deepinv.physics object")
     if isinstance(operator, torch.nn.Module):
         for tensor in itertools.chain(operator.parameters(), operator.buffers()):
             if tensor.device != prior.device:
@@ -146,7 +149,7 @@ def check_settings(guidance_scale, lam, iterations, every, until, negation, nega
     """The settings whose nonsense would only show in the picture."""
 
     def whole(value):
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
 
     for holds, name, came, expected in (
         (0 <= guidance_scale < math.inf, "guidance_scale", guidance_scale, "a finite number of at least 0"),

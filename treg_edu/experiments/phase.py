@@ -80,9 +80,9 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     from rich.console import Console
     from rich.table import Table
 
+    x, labels, _ = held_out(images)
     make_folder(out)
     prior, operator = load_prior(device=device), FourierMagnitude()
-    x, labels, _ = held_out(images)
     y = measured(operator, x)
     rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, seeds, prior.recommended))
     table = summary(rows)

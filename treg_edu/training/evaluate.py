@@ -12,7 +12,6 @@ from ..latent_diffusion import load_prior
 from . import vae as autoencoder
 
 GUIDANCE, STEPS, PROMPTS = 4.0, 50, 200
-SIBLINGS = ("fluent", "fluent flat")  # one drawing, with gradients and without: where one is held out, the other is mostly trained on
 
 
 def ranks(model, x, names, labels):
@@ -39,6 +38,8 @@ def all_labels():
 def some_labels(count, seed=0):
     """A fixed draw of distinct labels."""
     labels = all_labels()
+    if count > len(labels):
+        raise ValueError(f"prompts: got {count}, expected at most {len(labels)}, the number of labels")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return [labels[i] for i in order[:count]]
 
@@ -46,16 +47,16 @@ def some_labels(count, seed=0):
 @torch.no_grad()
 def measure(prior, judge, prompts=PROMPTS, steps=STEPS):
     """All figures as one dict, and the samples they come from, (N, 3, 64, 64)."""
+    asked = some_labels(prompts)
     x, rows = images.load("heldout")
     names, labels = list(rows["label"]), all_labels()
     started = time.perf_counter()
     draw(prior, labels[:16], steps, batch_size=16)
     seconds = time.perf_counter() - started
-    asked = some_labels(prompts)
     samples = draw(prior, asked, steps)
     places = ranks(judge, samples, asked, labels)
     by_clip, by_judge = (ranks(model, x, names, labels) for model in (prior, judge))
-    alone = torch.tensor(~rows["style"].isin(SIBLINGS).to_numpy())
+    alone = torch.tensor(~rows["style"].isin(images.SIBLINGS).to_numpy())
     drawn = {"prompts": len(asked), "steps": steps, "guidance_scale": GUIDANCE, "ranks": places.tolist()}
     return {
         "vae": autoencoder.evaluate(prior.vae, x),
