@@ -18,10 +18,9 @@ from test_images import hollow_png
 from typer.testing import CliRunner
 
 import treg_edu as te
-from treg_edu.training import recipes
 from treg_edu import bench, cli, images
 from treg_edu.experiments import phase, quick
-from treg_edu.training import evaluate
+from treg_edu.training import corpus as corpus_of_training, evaluate, recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 FAST = ["--prompt", "fox", "--steps", "2", "--seeds", "2"]
@@ -173,6 +172,20 @@ def test_a_prompt_that_is_too_long_is_cut_with_a_warning(fox, out):
     assert result.exit_code == 0
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert "prompt" in line and "accordion" in line
+
+
+@pytest.mark.parametrize("prompt, told", [("bicycle", True), ("a photo of a bicycle", True), ("fox", False), ("a red FOX", False), ("", False)])
+def test_words_that_the_prior_never_read_are_told(prompt, told, fox, out):
+    result = run("solve", fox, "--out", out, "--prompt", prompt, "--steps", 1, "--seeds", 1)
+    assert result.exit_code == 0
+    assert ("is in the captions" in result.stderr) == told and (not told or repr(prompt) in result.stderr)
+
+
+def test_a_missing_extra_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    monkeypatch.setattr(recipes, "make_corpus", lambda *_: corpus_of_training.render("<svg/>"))
+    result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
+    assert result.exit_code == 2 and result.stderr.startswith("error: resvg_py is not installed") and "[train]" in result.stderr
 
 
 def test_json_has_no_number_that_json_lacks():

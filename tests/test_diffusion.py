@@ -78,7 +78,7 @@ def test_every_step_is_the_schedulers(prior, prediction_type, spacing, set_alpha
     pairs = other.timesteps(steps)
     assert [t for t, _ in pairs] == scheduler.timesteps.tolist()
     for t, t_prev in pairs[:: max(1, steps // 20)] + pairs[-1:]:
-        noise = other.predict_noise(z_t, t, None)
+        noise = other.predict_noise(z_t, t, torch.zeros(2, 1, 1))
         z0 = diffusion.tweedie(z_t, noise, other.alpha_bar(t))
         expected = scheduler.step(output, t, z_t)
         torch.testing.assert_close(z0, expected.pred_original_sample, rtol=1e-5, atol=1e-5)
@@ -296,6 +296,18 @@ def test_what_is_no_batch_of_prompts(prompt):
 def test_no_prompt_at_all(prior):
     with pytest.raises(ValueError, match="^prompt: got an empty list"):
         next(diffusion.sample(prior, []))
+
+
+@pytest.mark.parametrize("prompt", [None, 3])
+def test_what_is_no_prompt(prior, prompt):
+    with pytest.raises(TypeError, match="^prompt: got .*expected one string or a list of 1 strings"):
+        next(diffusion.sample(prior, prompt))
+
+
+@pytest.mark.parametrize("guidance_scale", [-1.0, float("nan"), float("inf")])
+def test_what_is_no_guidance(prior, guidance_scale):
+    with pytest.raises(ValueError, match="^guidance_scale: got .*expected a finite number of at least 0"):
+        next(diffusion.sample(prior, "fox", guidance_scale=guidance_scale))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001, 2.0, "2"])

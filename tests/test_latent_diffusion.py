@@ -1,7 +1,6 @@
 """treg_edu.latent_diffusion: what a prior promises, against diffusers and transformers called directly."""
 
 import copy
-import importlib
 import inspect
 import json
 import warnings
@@ -123,6 +122,13 @@ def words_that_fill(prior):
     (_, *word, _) = prior.tokenizer("fox").input_ids
     assert len(word) == 1
     return ["fox"] * (prior.tokenizer.model_max_length - 2)
+
+
+def test_one_string_is_a_list_of_one_and_no_text_is_refused(prior):
+    assert torch.equal(prior.embed_text("fox"), prior.embed_text(["fox"])) and torch.equal(prior.embed_labels("fox"), prior.embed_labels(["fox"]))
+    for embed in (prior.embed_text, prior.embed_labels):
+        with pytest.raises(ValueError, match="^texts: got none, expected"):
+            embed([])
 
 
 def test_a_text_too_long_warns_of_what_it_lost(prior):
@@ -342,6 +348,7 @@ def test_everything_follows_the_prior(elsewhere):
     x, c = rand(2, 3, 64, 64), elsewhere.embed_text(["fox", "pizza"])  # x comes from the CPU
     z = elsewhere.encode(x)
     assert_on("meta", c, z, elsewhere.decode(z), elsewhere.predict_noise(z, 5, c), elsewhere.alpha_bar(5), elsewhere.alpha_bar(-1))
+    assert_on("meta", elsewhere.decode(rand(2, 4, 16, 16)), elsewhere.predict_noise(rand(2, 4, 16, 16), 5, rand(*c.shape)))
     feature = elsewhere.embed_images(rand(2, 3, 96, 96))
     assert_on("meta", feature, elsewhere.embed_labels(["fox"]), elsewhere.to_hidden_space(feature))
 
@@ -350,7 +357,7 @@ def test_sampling_and_inversion_follow_the_prior(elsewhere):
     for step in te.diffusion.sample(elsewhere, ["fox", "pizza"], steps=2):
         assert_on("meta", step.z_t, step.z0, step.z_next, step.null_embedding)
     assert_on("meta", step.x_hat)
-    for step in te.diffusion.invert(elsewhere, step.z0, "fox", steps=2):
+    for step in te.diffusion.invert(elsewhere, rand(2, 4, 16, 16), "fox", steps=2):
         assert_on("meta", step.z_t, step.z0, step.z_next, step.null_embedding)
 
 
@@ -358,10 +365,25 @@ def test_sampling_and_inversion_follow_the_prior(elsewhere):
 def test_treg_follows_the_prior(elsewhere, monkeypatch, negation):
     """With what looks at values replaced: shapes have none."""
     monkeypatch.setattr(te.consistency, "conjugate_gradient", lambda matvec, b, x, iterations: matvec(x) + b)
-    module = importlib.import_module("treg_edu.treg")  # te.treg is the function
-    monkeypatch.setattr(module, "y_mse", lambda operator, x_hat, y: (operator.A(x_hat) - y).square().flatten(1).mean(1))
+    monkeypatch.setattr(te.metrics, "check", lambda x, name: x)
     for step in te.treg(elsewhere, SuperResolution(16), rand(2, 3, 4, 4), "fox", steps=2, negation=negation):
         assert_on("meta", step.z_t, step.z0, step.z_next, step.null_embedding, step.x_hat, step.residual)
+
+
+def test_a_measurement_left_elsewhere_is_brought_to_the_image(monkeypatch):
+    monkeypatch.setattr(te.metrics, "check", lambda x, name: x)  # it looks at values
+    operator, x = SuperResolution(16), rand(1, 3, 64, 64).to("meta")
+    assert_on("meta", te.metrics.y_mse(operator, x, rand(1, 3, 4, 4)))
+    fourier = te.operators.FourierMagnitude()
+    assert_on("meta", te.phase_retrieval.residual(fourier, x, fourier.A(rand(1, 3, 64, 64))))
+
+
+def test_lower_precision_meets_what_is_float32(prior):
+    half = copy.copy(prior)
+    for net in ("vae", "unet"):
+        setattr(half, net, copy.deepcopy(getattr(prior, net)).to(torch.bfloat16))
+    z, c = rand(1, 4, 16, 16), prior.embed_text("fox")
+    assert half.decode(z).dtype == half.predict_noise(z, 5, c).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("device", DEVICES[1:])

@@ -1,8 +1,10 @@
 """treg_edu.treg against Algorithm 1 written out a second time, and as a citizen among operators, batches and errors."""
 
+import functools
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 from deepinv_reference import deepinv
@@ -340,6 +342,9 @@ Y = rand(2, 3, 4, 4)
         (Y.numpy(), {}, TypeError, "^y: got .*, expected a floating-point torch.Tensor"),
         (Y[0], {}, ValueError, r"y must have the shape \(B, C, H, W\), .*got \(3, 4, 4\)"),
         (Y, {"prompt": ["fox"]}, ValueError, r"^prompt: got \['fox'\] for a batch of 2; expected one string or a list of 2 strings"),
+        (Y, {"prompt": None}, TypeError, "^prompt: got None, expected one string or a list of 2 strings"),
+        (Y, {"operator": "sr"}, TypeError, "^operator: got 'sr', expected one of treg_edu.operators, or a deepinv.physics object"),
+        (Y, {"operator": None}, TypeError, "^operator: got None, expected"),
         (Y, {"null_prompt": ["a"] * 3}, ValueError, "^null_prompt: got .* for a batch of 2"),
         (Y, {"seed": [1, 2, 3]}, ValueError, "^seed: got 3 seeds for a batch of 2"),
         (Y, {"seed": 0.5}, TypeError, "^seed: got 0.5, expected one int"),
@@ -362,6 +367,13 @@ def test_errors_name_the_argument(prior, y, settings, error, message):
     settings = {"operator": SR, "prompt": "fox", "steps": 2, **settings}
     with pytest.raises(error, match=message):
         next(te.treg(prior, settings.pop("operator"), y, settings.pop("prompt"), **settings))
+
+
+def test_settings_may_be_numpys_and_solvers_partial(prior):
+    y = rand(1, 3, 4, 4)
+    here = te.solve(te.treg, prior, SR, y, "fox", progress=False, steps=2)
+    assert torch.equal(te.solve(functools.partial(te.treg, steps=2), prior, SR, y, "fox", progress=False), here)
+    assert torch.equal(te.solve(te.treg, prior, SR, y, "fox", progress=False, steps=np.int64(2), every=np.int64(3)), here)
 
 
 def test_an_operator_left_on_another_device(prior):

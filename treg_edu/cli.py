@@ -37,6 +37,7 @@ OPTIONS_OF = {
 RESULTS = ("truth.png", "measurement.png", "measurement.safetensors", "reconstruction-*.png", "remeasured-*.png", "metrics.json")
 LARGEST_SIDE = 4096
 DTYPES = ("float32", "bfloat16", "float16")
+EMPTY_WORDS = {"a", "an", "and", "in", "of", "on", "the", "with"}
 HUB_NAME = r"\w[\w.-]*/\w[\w.-]*"
 
 
@@ -53,6 +54,11 @@ def one_line_errors(command):
                 return command(*args, **kwargs)
         except (ValueError, OSError, FloatingPointError) as error:
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from None
+        except ModuleNotFoundError as error:
+            if error.name != "resvg_py":  # of the extra "train"
+                raise
+            typer.echo("error: resvg_py is not installed; pip install -c constraints.txt -e '.[train]' brings it", err=True)
             raise typer.Exit(2) from None
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # torch's, by its name: this module starts without torch
@@ -361,6 +367,19 @@ def check_prior(prior):
         expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
 
 
+def warn_of_words(prompt):
+    """The bundled prior guesses at words that no caption of its training has, and the picture does not tell."""
+    from treg_edu import images
+
+    def words(text):
+        return set(re.findall(r"[^\W_]+", text.lower())) - EMPTY_WORDS
+
+    captions = images.captions()
+    known = words(" ".join(captions["label"])).union(*(words(" ".join(keywords)) for keywords in captions["keywords"]))
+    if words(prompt) and not words(prompt) & known:
+        warnings.warn(f"prompt: no word of {prompt!r} is in the captions that the bundled prior learnt from; it will guess")
+
+
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 
 
@@ -382,7 +401,7 @@ def solve(
     mask: Annotated[Optional[Path], typer.Option(help="inpaint: a picture, white where measured.")] = None,
     oversampling: Annotated[Optional[int], typer.Option(help="phase: zero-padding of each side, 2 if not given.")] = None,
     gamma: Annotated[Optional[float], typer.Option(help="gamma: the exponent, 2.2 if not given.")] = None,
-    solver: Annotated[str, typer.Option(help="The solver, by its name in treg_edu.SOLVERS.")] = "treg",
+    solver: Annotated[str, typer.Option(help="The solver: treg.")] = "treg",
     null_prompt: Annotated[Optional[str], typer.Option(help="What to move away from.")] = None,
     seeds: Annotated[int, typer.Option(help="How many reconstructions.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the first; the others count up from it.")] = 0,
@@ -433,6 +452,8 @@ def solve(
     if settings.get("negation") == "none":
         settings["negation"] = None
     model.timesteps(settings["steps"])
+    if prior is None and (te.images.data_folder() / "images").is_dir():
+        warn_of_words(prompt)
     all_seeds = list(range(seed, seed + seeds))
 
     with finished_folder(out) as folder:
