@@ -364,7 +364,7 @@ def test_help_names_every_command():
         (["experiment", "quick", "--seeds", 2], quick, "run", {"images": 32, "seeds": 2, "out": Path("out"), "device": "cpu"}),
         (["experiment", "phase"], phase, "run", {"images": 32, "seeds": 8, "out": Path("out"), "device": "cpu"}),
         (["bench"], bench, "run", {"repetitions": 5}),
-        (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "out": Path("out"), "device": "cpu"}),
+        (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "many": 0, "out": Path("out"), "device": "cpu"}),
     ],
 )
 def test_thin_commands_call_their_function(monkeypatch, arguments, module, name, expected):

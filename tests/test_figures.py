@@ -17,6 +17,7 @@ def drawn(axes):
     "figure, pictures",
     [
         (lambda: figures.sample_sheet(X, list("abcde"), columns=3), 5),
+        (lambda: figures.nearest_sheet(X, X.flip(0), [True, False, True, False, False], columns=3), 5),
         (lambda: figures.story([(X[:1], SR.A(X[:1]), {"text": X[:3], "null": X[3:]})] * 2, SR), 2 * (3 + 2 * 5)),
         (lambda: figures.variance_maps({"text": X[:3], "null": X}), 2),
         (lambda: figures.ladder([X[0], X[1]], ["a", "b"]), 2),

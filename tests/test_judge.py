@@ -76,6 +76,12 @@ def test_the_judge_is_of_another_kind_than_the_prior(judge, prior):
     assert not all(shape in theirs for shape in ours)
 
 
+def test_one_label_is_a_list_of_one_and_none_is_refused(judge):
+    assert torch.equal(judge.embed_labels("fox"), judge.embed_labels(["fox"]))
+    with pytest.raises(ValueError, match="^texts: got none, expected"):
+        judge.embed_labels([])
+
+
 def test_a_folder_by_its_name(judge):
     other = load_judge(str(FOLDER))
     a, b = judge.image_encoder.state_dict(), other.image_encoder.state_dict()

@@ -35,7 +35,7 @@ def test_the_prior_reaches_what_was_asked(asked):
     assert ASKED[asked]()
 
 
-def test_every_network_was_kept_from_the_held_out_images():
+def test_held_out_pictures_are_many_and_no_training_pictures():
     rows = images.captions()
     held_out = rows[rows["split"] == "heldout"]
     assert len(held_out) >= 200 and len(held_out) >= 0.1 * len(rows)
@@ -75,6 +75,28 @@ def test_the_card_tells_the_samples(prior, judge):
     places = evaluate.ranks(judge, samples, asked, evaluate.all_labels())
     moved = (places - torch.tensor(CARD["samples"]["ranks"][:16])).abs()
     assert (moved <= 2).sum() >= 15
+
+
+def test_what_was_trained_on_is_found_and_counts_as_a_copy(judge):
+    x, _ = images.load("train")
+    neighbours, cosines, copies = evaluate.nearest(judge, x[100:104])
+    assert torch.equal(neighbours, x[100:104]) and cosines.min() > 0.999 and copies.all()
+    noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    _, cosines, copies = evaluate.nearest(judge, noise)
+    assert not copies.any() and cosines.max() < 0.9
+
+
+def test_paraphrases_are_of_labels_that_the_corpus_has():
+    texts, labels = evaluate.paraphrases()
+    assert len(texts) == len(labels) >= 65 and set(labels) <= set(evaluate.all_labels())
+    assert dict(zip(texts, labels))["a puppy's head"] == "dog face"
+
+
+def test_sets_are_compared_by_as_many_of_each(prior, judge, monkeypatch):
+    """With held-out images for samples, the distance of the samples is that of a set to itself: below that of any other."""
+    monkeypatch.setattr(evaluate, "draw", lambda prior, prompts, steps: images.load("heldout")[0][: len(prompts)])
+    distances = evaluate.set_distances(prior, judge, 200)
+    assert distances["samples"] < distances["training images"] < 1
 
 
 def test_the_card_tells_the_size():

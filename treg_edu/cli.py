@@ -659,6 +659,7 @@ def train_unpack(
 @one_line_errors
 def train_evaluate(
     prompts: Annotated[int, typer.Option(min=1, help="How many labels to draw a picture of.")] = 200,
+    many: Annotated[int, typer.Option(min=0, help="Samples for the distance of sets, such as 2000; 0 leaves it out.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
     device: Device = "cpu",
 ):
@@ -666,7 +667,7 @@ def train_evaluate(
     from treg_edu.training import evaluate
 
     check_device(device)
-    evaluate.run(prompts=prompts, out=out, device=device)
+    evaluate.run(prompts=prompts, many=many, out=out, device=device)
 
 
 def print_figures(title, figures):

@@ -68,6 +68,24 @@ def sample_sheet(x, captions=None, columns=8):
     return figure
 
 
+def nearest_sheet(samples, neighbours, copies, columns=10):
+    """Each sample beside the training image most like it, in pairs; a frame around those that count as near copies.
+
+    samples, neighbours: (N, 3, H, W).  copies: N bools.
+    """
+    rows = math.ceil(len(samples) / columns)
+    figure = _figure(columns * 1.15, rows * 0.62)
+    grid = np.atleast_2d(figure.subplots(rows, columns))
+    gap = torch.ones(3, samples.shape[-2], 4)
+    for index, axes in enumerate(grid.flat):
+        if index < len(samples):
+            _show(axes, _array(torch.cat([samples[index], gap, neighbours[index].to(samples)], 2)))
+            axes.spines[:].set(visible=copies[index], color="black", linewidth=1.5)
+        else:
+            axes.axis("off")
+    return figure
+
+
 def story(rows, operator):
     """The demo's picture: for each measurement, the truth, y, and reconstructions in titled groups, with A(x̂) under each.
 

@@ -37,7 +37,10 @@ class Judge:
 
     @torch.no_grad()
     def embed_labels(self, texts):
-        """B strings → (B, p), not normalised."""
+        """B strings → (B, p), not normalised; one string is a list of one."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts:
+            raise ValueError("texts: got none, expected a string or a list of at least one")
         limit = self.tokenizer.model_max_length
         tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").input_ids
         return self.text_encoder(input_ids=tokens.to(self.text_encoder.device)).text_embeds

@@ -6,7 +6,7 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-WRITTEN_BY_HAND = ("README.md", "samples.png")
+WRITTEN_BY_HAND = ("README.md", "samples.png", "nearest.png")
 
 
 def text_tower(clip):
