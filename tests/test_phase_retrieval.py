@@ -307,6 +307,15 @@ def test_retrieve_keeps_the_best_start_of_each_channel():
     assert torch.equal(best.residual, each.residual.view(2, 4, 3).amin(1))
 
 
+def test_retrieve_is_hio_of_its_beta_and_then_error_reduction():
+    y = A.measure(image(2, 3, 8, 8, dtype=torch.float32), 0.01, torch.Generator().manual_seed(0))
+    for beta in (0.9, 0.5):
+        *_, x_hat = pr.hybrid_input_output(A, y, pr.random_start(A, y, torch.Generator().manual_seed(1)), 20, beta)
+        *_, x_hat = pr.error_reduction(A, y, x_hat, 5)
+        found = pr.retrieve(A, y, hio=20, er=5, beta=beta, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(found.x_hat, x_hat)
+
+
 def test_noise_is_met_at_its_level():
     x, _ = images.examples(2)
     y = A.measure(x, 0.005, torch.Generator().manual_seed(0))

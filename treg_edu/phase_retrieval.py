@@ -260,16 +260,16 @@ class Retrieval(NamedTuple):
     residual: torch.Tensor
 
 
-def retrieve(operator, y, starts=1, hio=200, er=50, generator=None, bounds=(0, 1)):
+def retrieve(operator, y, starts=1, hio=200, er=50, beta=0.9, generator=None, bounds=(0, 1)):
     """HIO and then ER from `starts` random phases for each sample; of every channel the one of lowest residual is kept.
 
-    hio, er: iterations of each.  generator: as in `operators.gaussian_noise`; a list of B makes a sample independent of its batch.
+    hio, er: iterations of each.  beta: of `hybrid_input_output`.  generator: as in `operators.gaussian_noise`; a list of B makes a sample independent of its batch.
     Which symmetric copy a channel becomes is chance: see `match_channels`.  Returns a `Retrieval`.
     """
     generators = [each for each in generator for _ in range(starts)] if isinstance(generator, (list, tuple)) else generator
     many = y.repeat_interleave(starts, 0)
     x_hat = random_start(operator, many, generators)
-    for x_hat in hybrid_input_output(operator, many, x_hat, hio, bounds=bounds):
+    for x_hat in hybrid_input_output(operator, many, x_hat, hio, beta, bounds):
         pass
     for x_hat in error_reduction(operator, many, x_hat, er, bounds):
         pass
