@@ -412,8 +412,10 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
     pd.read_parquet(corpus).query("split == 'train'").assign(style="another").to_parquet(drawings)
     for name in ("text", "tokenizer"):
         shutil.copytree(runs / name, more / name)
-    further = run("train", "clip", *common[:2], "--out", more, *common[4:], "--further", drawings, "--start", runs / "clip" / "final")
-    assert further.exit_code == 0 and "top5" in further.stdout, further.stderr
+    twice = ["--further", drawings, "--further", drawings]
+    for name, start in (("clip", ["--start", runs / "clip" / "final"]), ("judge", [])):
+        further = run("train", name, *common[:2], "--out", more, *common[4:], *twice, *start)
+        assert further.exit_code == 0 and "top5" in further.stdout, further.stderr
     twice = run("train", "clip", *common[:2], "--out", more, *common[4:], "--start", runs / "clip" / "final")
     assert twice.exit_code == 2 and "start: " in twice.stderr and "holds a checkpoint to resume" in twice.stderr
     unknown = run("train", "clip", *common[:2], "--out", more, "--further", images.data_folder() / "images" / "emoji.parquet")
@@ -437,7 +439,10 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
     assert result.exit_code == 2 and "corpus: no " in result.stderr and "absent.parquet" in result.stderr
     result = run("train", "unpack", "--data", tmp_path / "absent", "--out", tmp_path / "runs")
     assert result.exit_code == 2 and "data: no prior in " in result.stderr and not (tmp_path / "runs").exists()
-    result = run("train", "corpus", tmp_path, "--further", "--corpus", corpus)
-    assert result.exit_code == 2 and "npm pack" in result.stderr
+    for kind in ("--further", "--redrawn"):
+        result = run("train", "corpus", tmp_path, kind, "--corpus", corpus, "--out", tmp_path / "new.parquet")
+        assert result.exit_code == 2 and "npm pack" in result.stderr
+    result = run("train", "corpus", tmp_path, "--further", "--redrawn", "--corpus", corpus)
+    assert result.exit_code == 2 and "further, redrawn: got both" in result.stderr
     result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
     assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()

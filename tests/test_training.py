@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 
 from treg_edu import images
-from treg_edu.training import clip, corpus as corpora, data, loop, vae
+from treg_edu.training import clip, corpus as corpora, data, loop, redraw, vae
 
 CORPUS = images.data_folder() / "images" / "emoji.parquet"
 
@@ -188,6 +188,22 @@ def test_erasing_hides_one_rectangle_of_one_colour():
         assert mask.sum() == height * width and 8 <= min(height, width) and max(height, width) <= 32
 
 
+def test_a_picture_redrawn_counts_once():
+    corpus = pd.DataFrame({"label": ["fox", "fox", "pie"], "style": ["noto", "twemoji", "noto"]})
+    again = corpus.loc[[0, 0, 0, 0, 0, 2, 2]]
+    assert clip.shares([corpus, again]).tolist() == pytest.approx([1, 1, 1] + [1 / 5] * 5 + [1 / 2] * 2)
+
+
+def test_bending_moves_little_and_smoothly():
+    x = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = nn.functional.interpolate(x, 64, mode="bicubic").clamp(0, 1).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(data.bend(x, torch.Generator().manual_seed(0), pixels=0), x, rtol=0, atol=1e-5)
+    ramp = torch.linspace(0, 1, 64).expand(64, 3, 64, 64)  # what is read off at a pixel is where it came from
+    bent = 64 * (data.bend(ramp, torch.Generator().manual_seed(0)) - ramp)[:, 0, 16:48, 16:48]
+    assert 0.5 < bent.std() < 3 and bent.diff(dim=-1).abs().max() < 1
+    torch.testing.assert_close(data.bend(torch.ones(4, 3, 64, 64), torch.Generator().manual_seed(0)), torch.ones(4, 3, 64, 64))
+
+
 def test_sizes_are_those_asked_for():
     x = torch.ones(200, 3, 64, 64)
     x[..., 16:48, 16:48] = 0
@@ -260,6 +276,19 @@ def test_a_package_that_is_missing_is_named(packages):
     next(packages.glob("iconify-json-noto-v1-*")).unlink()
     with pytest.raises(FileNotFoundError, match="^folder: expected one iconify-json-noto-v1-VERSION.tgz in .* got none"):
         corpora.build_further(packages, corpora.build(packages))
+
+
+def test_only_training_pictures_are_redrawn(packages):
+    corpus = corpora.build(packages)
+    again = corpora.build_redrawn(packages, corpus)
+    trained = corpus.query("split == 'train'")
+    assert again.groupby(["label", "style"]).size().to_dict() == {
+        pair: len(redraw.WAYS) for pair in trained[["label", "style"]].itertuples(index=False, name=None)
+    }
+    assert set(again["split"]) == {"train"} and set(again["licence"]) <= set(trained["licence"])
+    half = corpora.build_redrawn(packages, corpus[corpus["label"] == "pie"])
+    pie = again[again["label"] == "pie"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(half, pie)  # a redrawing depends on its own picture alone
 
 
 def test_two_versions_of_a_package_are_not_chosen_from(packages):

@@ -546,6 +546,7 @@ CORPUS = Path("data/images/emoji.parquet")
 RUNS = Path("runs")
 Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
 Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
+Further = Annotated[list[Path], typer.Option(help="What `train corpus --further` or `--redrawn` wrote, seen beside; may be given twice.")]
 Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
 
 
@@ -553,15 +554,19 @@ Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over 
 @one_line_errors
 def train_corpus(
     folder: Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")],
-    out: Annotated[Optional[Path], typer.Option(help="Parquet file to write; by default the corpus, or runs/further.parquet.")] = None,
-    further: Annotated[bool, typer.Option("--further", help="The concepts of --corpus in six further styles, for `train clip --further`.")] = False,
+    out: Annotated[Optional[Path], typer.Option(help="Parquet file to write; by default the corpus, or in runs/.")] = None,
+    further: Annotated[bool, typer.Option("--further", help="The concepts of --corpus in six further styles, for clip and judge.")] = False,
+    redrawn: Annotated[bool, typer.Option("--redrawn", help="The training pictures of --corpus in other colours and lines, likewise.")] = False,
     corpus: Corpus = CORPUS,
 ):
     """Render the captioned images from the emoji packages."""
     from treg_edu.training import recipes
 
+    expect(not (further and redrawn), "further, redrawn", "both", "one of them at a time")
     if further:
         print_figures("further", recipes.make_further(folder, out or RUNS / "further.parquet", corpus))
+    elif redrawn:
+        print_figures("redrawn", recipes.make_redrawn(folder, out or RUNS / "redrawn.parquet", corpus))
     else:
         print_figures("corpus", recipes.make_corpus(folder, out or CORPUS))
 
@@ -590,7 +595,7 @@ def train_clip(
     corpus: Corpus = CORPUS,
     out: Runs = RUNS,
     minutes: Minutes = 30,
-    further: Annotated[Optional[Path], typer.Option(help="What `train corpus --further` wrote: more drawings, seen beside.")] = None,
+    further: Further = [],
     start: Annotated[Optional[Path], typer.Option(help="A CLIP to go on from, such as data/prior/clip, after unpack.")] = None,
 ):
     """The image tower of the prior's CLIP.  After text, whose tower stays."""
@@ -601,11 +606,11 @@ def train_clip(
 
 @train_app.command("judge")
 @one_line_errors
-def train_judge(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20):
+def train_judge(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20, further: Further = []):
     """The second CLIP, which only grades."""
     from treg_edu.training import recipes
 
-    print_figures("judge", recipes.train_judge(corpus, out, minutes))
+    print_figures("judge", recipes.train_judge(corpus, out, minutes, further))
 
 
 @train_app.command("decoder")

@@ -156,6 +156,7 @@ def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=2e
     keys: (draws, C, …), one draw a step.  Returns the log of the loop.
     """
     parts = [data.load(corpus, "train") for corpus in corpora]
+    weights = shares([frame for _, frame in parts])
     x = torch.cat([pictures for pictures, _ in parts])
     labels = set(parts[0][1]["label"])
     for corpus, (_, frame) in zip(corpora, parts):
@@ -164,11 +165,19 @@ def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=2e
     concepts = F.one_hot(torch.tensor(pd.concat([frame["label"] for _, frame in parts]).factorize()[0])).float()
 
     def batch(generator):
-        rows = torch.randint(len(x), (batch_size,), generator=generator)
+        rows = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
         images, target = mix(augment(x[rows], generator), concepts[rows], generator)
         return images, keys[torch.randint(len(keys), (), generator=generator)], target
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+
+
+def shares(frames):
+    """How often each row of all frames is drawn, (N,), up to a factor: those that one frame has of one label and style as often as one row.
+
+    A picture that is redrawn in several ways thus counts once beside itself.
+    """
+    return torch.tensor(pd.concat([1 / frame.groupby(["label", "style"])["label"].transform("size") for frame in frames]).to_numpy())
 
 
 def train_on_captions(loss, texts, out, *, minutes, batch_size=128, peak=1e-3, weight_decay=0.01, seed=0):
@@ -194,7 +203,7 @@ def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, se
 
 def augment(x, generator):
     """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen."""
-    x = data.shift_and_scale(data.mirror(x, generator), generator, degrees=12)
+    x = data.shift_and_scale(data.bend(data.mirror(x, generator), generator), generator, degrees=12)
     x = data.recolour(data.turn_hue(x, generator, TURNED, TURNED / 3), generator)
     return data.erase(data.degrade(x, generator), generator)
 

@@ -14,9 +14,12 @@ import json
 import os
 import re
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
+
+from . import redraw
 
 CANVAS, GLYPH = 64, 56
 GROUPS = {3: "animals & nature", 4: "food & drink"}
@@ -172,6 +175,26 @@ def build_further(folder, corpus):
             pixels = _picture(draw, concept)
             if pixels is not None and not any((concept["label"], each) in held_out for each in editions_of):
                 rows.append(_row(concept, style, pixels, licence, "train"))
+    return pd.DataFrame(rows)
+
+
+def build_redrawn(folder, corpus, seed=0):
+    """Every training picture of `corpus` drawn again in each of `redraw.WAYS`, under its own style.
+
+    corpus: as in `build_further`.  Returns a DataFrame with the same columns.
+    """
+    import pandas as pd
+
+    of_label = {concept["label"]: concept for concept in concepts(folder)}
+    draw = {style: drawings(folder, style) for style in PACKAGES}
+    rows = []
+    for row in corpus.query("split == 'train'").itertuples():
+        concept = of_label[row.label]
+        generator = np.random.default_rng([seed, zlib.crc32(row.image["path"].encode())])
+        for way in redraw.WAYS:
+            pixels = _picture(lambda each: way(draw[row.style](each), generator), concept)
+            if pixels is not None:
+                rows.append(_row(concept, row.style, pixels, row.licence, "train"))
     return pd.DataFrame(rows)
 
 

@@ -35,6 +35,15 @@ def shift_and_scale(x, generator, pixels=4, sizes=(1 / 1.15, 1 / 0.85), degrees=
     return 1 - F.grid_sample(1 - x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
 
 
+def bend(x, generator, pixels=3):
+    """Displace each image smoothly: by noise on 5×5 points, of up to `pixels` of deviation, between which is interpolated."""
+    count, side = len(x), x.shape[-1]
+    strength = 2 * pixels / side * torch.rand(count, 1, 1, 1, generator=generator)
+    moves = F.interpolate(strength * torch.randn(count, 2, 5, 5, generator=generator), side, mode="bicubic", align_corners=True)
+    still = F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), list(x.shape), align_corners=False)
+    return 1 - F.grid_sample(1 - x, still + moves.permute(0, 2, 3, 1), align_corners=False)
+
+
 def recolour(x, generator, strength=0.12):
     """Change each image's brightness, contrast and white balance, and tint the paper of a quarter of them."""
     count = len(x)

@@ -34,6 +34,13 @@ def make_further(folder, path, corpus):
     return saved_corpus(corpora.build_further(folder, pd.read_parquet(corpus)), path)
 
 
+def make_redrawn(folder, path, corpus):
+    """Redraw the training pictures of `corpus`.  Returns the same as `make_corpus`."""
+    import pandas as pd
+
+    return saved_corpus(corpora.build_redrawn(folder, pd.read_parquet(corpus)), path)
+
+
 def saved_corpus(frame, path):
     corpora.save(frame, path)
     return {"images": len(frame), "labels": frame["label"].nunique(), "held out": int((frame["split"] == "heldout").sum())}
@@ -80,10 +87,10 @@ def train_text(corpus, runs, minutes):
     return finish(runs, "text", {"": model}, log, lambda: effective_rank(model.cpu(), texts[0]))
 
 
-def train_clip(corpus, runs, minutes, further=None, start=None):
+def train_clip(corpus, runs, minutes, further=(), start=None):
     """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name.
 
-    further: more drawings of the same concepts, see `make_further`, to learn from beside.
+    further: corpora with more drawings of the same concepts, see `make_further` and `make_redrawn`, to learn from beside.
     start: the folder of a CLIP with the same text tower to go on from; otherwise the tower starts from nothing.
     """
     from transformers import AutoModel
@@ -102,26 +109,26 @@ def train_clip(corpus, runs, minutes, further=None, start=None):
         pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
     if start is None:
         clip.whiten(model.text_projection, pooled.flatten(0, 1))
-    together = [corpus] if further is None else [corpus, further]
     model.vision_model.to(memory_format=torch.channels_last)  # convolutions take half of the time on a CPU
     trained = [model.vision_model, model.visual_projection, model.text_projection]
     loss = clip.Loss(image_features, model.text_projection, trained, model.logit_scale)
     peak = 2e-3 if start is None else 1e-3
-    log = clip.train_on_images(loss, pooled, together, Path(runs) / "clip", minutes=minutes, peak=peak, seed=CLIP_SEEDS[1])
+    log = clip.train_on_images(loss, pooled, [corpus, *further], Path(runs) / "clip", minutes=minutes, peak=peak, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model.cpu()}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
-def train_judge(corpus, runs, minutes):
-    """The judge: its image tower in 5/6 of the minutes, then its text tower.  Returns the same as `train_clip`."""
+def train_judge(corpus, runs, minutes, further=()):
+    """The judge: its image tower in 5/6 of the minutes, then its text tower.  further, and what is returned: as in `train_clip`."""
     tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(JUDGE_SEEDS[0])
     image_tower, text_tower = clip.new_judge(tokenizer)
     image_features, text_features = clip.judge_features(image_tower, text_tower)
     names, out, count = torch.nn.Embedding(texts.shape[1], clip.WIDTH), Path(runs) / "judge", texts.shape[1]
     scale = torch.nn.Parameter(torch.tensor(clip.LOG_SCALE))
+    image_tower.to(memory_format=torch.channels_last)
     loss = clip.Loss(image_features, names, [image_tower, names], scale)
     concepts = torch.arange(count)[None]
-    log = clip.train_on_images(loss, concepts, [corpus], out, minutes=minutes * 5 / 6, seed=JUDGE_SEEDS[1])
+    log = clip.train_on_images(loss, concepts, [corpus, *further], out, minutes=minutes * 5 / 6, seed=JUDGE_SEEDS[1])
     loss = clip.TextLoss(text_features, names.weight.detach(), text_tower)
     said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
     log |= {f"text {name}": value for name, value in said.items()}
