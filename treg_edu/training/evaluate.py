@@ -76,14 +76,15 @@ def unit_features(judge, x):
 def set_distances(prior, judge, count, steps=FEW_STEPS):
     """{"samples", "training images"}: `metrics.mmd`, by the judge's features, of each set to the held-out images.
 
+    The features are scaled to uᵀu = d, so that the kernel is (cosine + 1)³.
     The samples are `count` of the labels in turn; of training images there are as many, or all, in a fixed order.
     """
     labels = all_labels()
     held_out, train = images.load("heldout")[0], images.load("train")[0]
     train = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:count]]
     samples = draw(prior, [labels[i % len(labels)] for i in range(count)], steps)
-    features = unit_features(judge, held_out)
-    return {name: metrics.mmd(unit_features(judge, x), features).item() for name, x in {"samples": samples, "training images": train}.items()}
+    f_held_out, f_samples, f_train = (f * f.shape[1] ** 0.5 for f in (unit_features(judge, x) for x in (held_out, samples, train)))
+    return {"samples": metrics.mmd(f_samples, f_held_out).item(), "training images": metrics.mmd(f_train, f_held_out).item()}
 
 
 @torch.no_grad()
@@ -151,7 +152,7 @@ def run(prompts=PROMPTS, many=0, out="out", device="cpu"):
     if many:
         distances = figures["set distances"]
         of_samples, of_images = distances["samples"], distances["training images"]
-        table.add_row(f"set distance of {many} samples / of training images", f"{of_samples:.4f} / {of_images:.4f}", "≤ 2")
+        table.add_row(f"set distance of {many} samples / of training images", f"{of_samples:.4f} / {of_images:.4f}", "ratio ≤ 2")
     table.add_row("near copies of a training image", f"{figures['near copies']:.1%}", "")
     table.add_row("16 images × 50 guided steps", f"{figures['seconds_16_images']:.1f} s", "≤ 40 s on two cores")
     table.add_row("weights", f"{figures['megabytes']:.1f} MB", "≤ 60")
