@@ -354,7 +354,7 @@ def test_the_program_runs_and_refuses_as_a_process(fox, out):
 def test_help_names_every_command():
     text = run("--help").stdout
     assert all(name in text for name in ("solve", "demo", "experiment", "bench", "lab", "train"))
-    assert all(name in run("train", "--help").stdout for name in ("corpus", "vae", "text", "clip", "judge", "decoder", "unet", "export", "unpack", "evaluate"))
+    assert all(name in run("train", "--help").stdout for name in ("corpus", "further", "redraw", "vae", "text", "clip", "judge", "decoder", "unet", "export", "unpack", "evaluate"))
 
 
 @pytest.mark.parametrize(
@@ -439,10 +439,8 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
     assert result.exit_code == 2 and "corpus: no " in result.stderr and "absent.parquet" in result.stderr
     result = run("train", "unpack", "--data", tmp_path / "absent", "--out", tmp_path / "runs")
     assert result.exit_code == 2 and "data: no prior in " in result.stderr and not (tmp_path / "runs").exists()
-    for kind in ("--further", "--redrawn"):
-        result = run("train", "corpus", tmp_path, kind, "--corpus", corpus, "--out", tmp_path / "new.parquet")
-        assert result.exit_code == 2 and "npm pack" in result.stderr
-    result = run("train", "corpus", tmp_path, "--further", "--redrawn", "--corpus", corpus)
-    assert result.exit_code == 2 and "further, redrawn: got both" in result.stderr
+    for name in ("further", "redraw"):
+        result = run("train", name, tmp_path, "--corpus", corpus, "--out", tmp_path / "new.parquet")
+        assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()
     result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
     assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()

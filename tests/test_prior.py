@@ -79,11 +79,11 @@ def test_the_card_tells_the_samples(prior, judge):
 
 def test_what_was_trained_on_is_found_and_counts_as_a_copy(judge):
     x, _ = images.load("train")
-    neighbours, cosines, copies = evaluate.nearest(judge, x[100:104])
-    assert torch.equal(neighbours, x[100:104]) and cosines.min() > 0.999 and copies.all()
+    neighbours, copies = evaluate.nearest(judge, x[100:104])
+    assert torch.equal(neighbours, x[100:104]) and copies.all()
     noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    _, cosines, copies = evaluate.nearest(judge, noise)
-    assert not copies.any() and cosines.max() < 0.9
+    _, copies = evaluate.nearest(judge, noise)
+    assert not copies.any()
 
 
 def test_paraphrases_are_of_labels_that_the_corpus_has():

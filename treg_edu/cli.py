@@ -546,29 +546,46 @@ CORPUS = Path("data/images/emoji.parquet")
 RUNS = Path("runs")
 Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
 Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
-Further = Annotated[list[Path], typer.Option(help="What `train corpus --further` or `--redrawn` wrote, seen beside; may be given twice.")]
+Further = Annotated[list[Path], typer.Option(help="What `train further` or `train redraw` wrote, seen beside; may be given twice.")]
 Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
+
+
+Packages = Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")]
 
 
 @train_app.command("corpus")
 @one_line_errors
-def train_corpus(
-    folder: Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")],
-    out: Annotated[Optional[Path], typer.Option(help="Parquet file to write; by default the corpus, or in runs/.")] = None,
-    further: Annotated[bool, typer.Option("--further", help="The concepts of --corpus in six further styles, for clip and judge.")] = False,
-    redrawn: Annotated[bool, typer.Option("--redrawn", help="The training pictures of --corpus in other colours and lines, likewise.")] = False,
-    corpus: Corpus = CORPUS,
-):
+def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parquet file to write.")] = CORPUS):
     """Render the captioned images from the emoji packages."""
     from treg_edu.training import recipes
 
-    expect(not (further and redrawn), "further, redrawn", "both", "one of them at a time")
-    if further:
-        print_figures("further", recipes.make_further(folder, out or RUNS / "further.parquet", corpus))
-    elif redrawn:
-        print_figures("redrawn", recipes.make_redrawn(folder, out or RUNS / "redrawn.parquet", corpus))
-    else:
-        print_figures("corpus", recipes.make_corpus(folder, out or CORPUS))
+    print_figures("corpus", recipes.make_corpus(folder, out))
+
+
+@train_app.command("further")
+@one_line_errors
+def train_further(
+    folder: Packages,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "further.parquet",
+    corpus: Corpus = CORPUS,
+):
+    """The concepts of the corpus in six further styles, for clip and judge."""
+    from treg_edu.training import recipes
+
+    print_figures("further", recipes.make_further(folder, out, corpus))
+
+
+@train_app.command("redraw")
+@one_line_errors
+def train_redraw(
+    folder: Packages,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "redrawn.parquet",
+    corpus: Corpus = CORPUS,
+):
+    """The training pictures of the corpus in other colours and lines, for clip and judge."""
+    from treg_edu.training import recipes
+
+    print_figures("redrawn", recipes.make_redrawn(folder, out, corpus))
 
 
 @train_app.command("vae")

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from .images import data_folder
-from .latent_diffusion import without_bars
+from .latent_diffusion import as_list, without_bars
 
 
 class Judge:
@@ -38,11 +38,8 @@ class Judge:
     @torch.no_grad()
     def embed_labels(self, texts):
         """B strings → (B, p), not normalised; one string is a list of one."""
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        if not texts:
-            raise ValueError("texts: got none, expected a string or a list of at least one")
         limit = self.tokenizer.model_max_length
-        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").input_ids
+        tokens = self.tokenizer(as_list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").input_ids
         return self.text_encoder(input_ids=tokens.to(self.text_encoder.device)).text_embeds
 
     @torch.no_grad()

@@ -79,9 +79,7 @@ class LatentDiffusion:
         return self.text_encoder(tokens).last_hidden_state
 
     def _tokens(self, texts, padding):
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        if not texts:
-            raise ValueError("texts: got none, expected a string or a list of at least one")
+        texts = as_list(texts)
         limit = self.tokenizer.model_max_length
         whole = self.tokenizer(texts, verbose=False).input_ids
         for text, tokens in zip(texts, whole):
@@ -148,6 +146,14 @@ class LatentDiffusion:
             return output
         alpha_bar = self.alpha_bar(t)
         return alpha_bar.sqrt() * output + (1 - alpha_bar).sqrt() * z_t
+
+
+def as_list(texts):
+    """One string is a list of one; no text at all is an error."""
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if not texts:
+        raise ValueError("texts: got none, expected a string or a list of at least one")
+    return texts
 
 
 def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):

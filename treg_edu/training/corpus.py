@@ -5,7 +5,7 @@
 
 Every concept of *animals & nature* and *food & drink* is one label ("ice cream"); every (concept, style) pair is one image.
 One image of each concept that has at least four is held out of every training: autoencoder, CLIP, U-Net and judge alike. Drawings of the
-same concepts in six further styles (`--further`, those of FURTHER) are a second corpus, which does not ship: the CLIP's image tower
+same concepts in six further styles (`train further`, those of FURTHER) are a second corpus, which does not ship: the CLIP's image tower
 sees them beside.
 """
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch.nn.functional import normalize
 
 from .. import diffusion, images, metrics
 from ..judge import load_judge
@@ -14,10 +15,14 @@ from . import vae as autoencoder
 GUIDANCE, STEPS, FEW_STEPS, PROMPTS = 4.0, 50, 20, 200
 
 
+def features(model, x):
+    """`model.embed_images` in parts: (N, 3, H, W) → (N, d)."""
+    return torch.cat([model.embed_images(part) for part in x.split(64)])
+
+
 def ranks(model, x, names, labels):
     """`metrics.label_ranks` of images among all labels, by `model`."""
-    features = torch.cat([model.embed_images(part) for part in x.split(64)])
-    return metrics.label_ranks(features, model.embed_labels(labels), [labels.index(name) for name in names])
+    return metrics.label_ranks(features(model, x), model.embed_labels(labels), [labels.index(name) for name in names])
 
 
 def draw(prior, prompts, steps=STEPS, guidance_scale=GUIDANCE, batch_size=25):
@@ -56,21 +61,16 @@ def paraphrases():
 def nearest(judge, samples):
     """The training image most like each sample, by the cosine of the judge's features.
 
-    Returns (images, cosines, near copies): (N, 3, 64, 64), (N,), and (N,) bools. A near copy is at least as like its training image as two
-    renderings of one drawing, with gradients and without, are like each other (the median of those in the training split).
+    Returns (images, near copies): (N, 3, 64, 64) and (N,) bools. A near copy is at least as like its training image as two renderings of
+    one drawing, with gradients and without, are like each other (the median of those in the training split).
     """
     x, rows = images.load("train")
-    trained = unit_features(judge, x)
-    renderings = [rows.index[rows["style"] == style] for style in images.SIBLINGS]
-    pairs = rows.loc[renderings[0]].reset_index().merge(rows.loc[renderings[1]].reset_index(), on="label")
-    as_like = (trained[pairs["index_x"]] * trained[pairs["index_y"]]).sum(1).median()
-    cosines, index = (unit_features(judge, samples) @ trained.T).max(1)
-    return x[index], cosines, cosines >= as_like
-
-
-def unit_features(judge, x):
-    """The judge's features of images, of unit length: (N, 3, H, W) → (N, d)."""
-    return torch.nn.functional.normalize(torch.cat([judge.embed_images(part) for part in x.split(64)]), dim=1)
+    trained = normalize(features(judge, x), dim=1)
+    row_of = rows.reset_index().pivot(index="label", columns="style", values="index")
+    first, second = row_of[list(images.SIBLINGS)].dropna().astype(int).to_numpy().T.tolist()
+    as_like = (trained[first] * trained[second]).sum(1).median()
+    cosines, index = (normalize(features(judge, samples), dim=1) @ trained.T).max(1)
+    return x[index], cosines >= as_like
 
 
 def set_distances(prior, judge, count, steps=FEW_STEPS):
@@ -83,7 +83,7 @@ def set_distances(prior, judge, count, steps=FEW_STEPS):
     held_out, train = images.load("heldout")[0], images.load("train")[0]
     train = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:count]]
     samples = draw(prior, [labels[i % len(labels)] for i in range(count)], steps)
-    f_held_out, f_samples, f_train = (f * f.shape[1] ** 0.5 for f in (unit_features(judge, x) for x in (held_out, samples, train)))
+    f_held_out, f_samples, f_train = (f.shape[1] ** 0.5 * normalize(f, dim=1) for f in (features(judge, x) for x in (held_out, samples, train)))
     return {"samples": metrics.mmd(f_samples, f_held_out).item(), "training images": metrics.mmd(f_train, f_held_out).item()}
 
 
@@ -105,7 +105,7 @@ def measure(prior, judge, prompts=PROMPTS, steps=STEPS, many=0):
     few = ranks(judge, draw(prior, asked, FEW_STEPS), asked, labels)
     texts, meant = paraphrases()
     told = ranks(judge, draw(prior, texts, steps), meant, labels)
-    neighbours, _, copies = nearest(judge, samples)
+    neighbours, copies = nearest(judge, samples)
     alone = torch.tensor(~rows["style"].isin(images.SIBLINGS).to_numpy())
     drawn = {"prompts": len(asked), "steps": steps, "guidance_scale": GUIDANCE, "ranks": places.tolist()}
     return {
