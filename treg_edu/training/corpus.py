@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from . import redraw
+from .data import one_file
 
 CANVAS, GLYPH = 64, 56
 GROUPS = {3: "animals & nature", 4: "food & drink"}
@@ -71,11 +72,8 @@ FIREFOX_NAMES = {
 
 def _member(folder, package, name):
     """The bytes of one file of an npm package, given as a .tgz of `npm pack` in `folder`."""
-    archives = sorted(Path(folder).glob(f"{package}-[0-9]*.tgz"))
-    if len(archives) != 1:
-        there = ", ".join(path.name for path in archives) or "none"
-        raise FileNotFoundError(f"folder: expected one {package}-VERSION.tgz in {folder}, as `npm pack` writes it, got {there}")
-    with tarfile.open(archives[0]) as archive:
+    found = one_file("folder", folder, f"{package}-[0-9]*.tgz", "npm pack")
+    with tarfile.open(found) as archive:
         return archive.extractfile(f"package/{name}").read()
 
 

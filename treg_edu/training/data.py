@@ -20,6 +20,15 @@ def load(path, split):
     return images.decode(frame), frame
 
 
+def one_file(argument, folder, pattern, fetched_by):
+    """The path of the only file in `folder` that fits; `argument` is the name under which the folder was given."""
+    found = sorted(Path(folder).glob(pattern))
+    if len(found) != 1:
+        there = ", ".join(path.name for path in found) or "none"
+        raise FileNotFoundError(f"{argument}: expected one {pattern} in {folder}, as `{fetched_by}` writes it, got {there}")
+    return found[0]
+
+
 def shift_and_scale(x, generator, pixels=4, sizes=(1 / 1.15, 1 / 0.85), degrees=0):
     """Move each image by up to `pixels`, draw it at one of `sizes` times its own, and tilt it by up to `degrees`, on white.
 
@@ -33,6 +42,13 @@ def shift_and_scale(x, generator, pixels=4, sizes=(1 / 1.15, 1 / 0.85), degrees=
     tilt = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(count, 2, 2)
     grid = F.affine_grid(torch.cat([tilt * zoom, move], 2), list(x.shape), align_corners=False)
     return 1 - F.grid_sample(1 - x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def shift(x, generator, pixels=4):
+    """Move each image by a whole number of up to `pixels`, on white: nothing is resampled, so nothing is blurred."""
+    side, paper = x.shape[-1], F.pad(1 - x, (pixels,) * 4)
+    moves = torch.randint(2 * pixels + 1, (len(x), 2), generator=generator).tolist()
+    return 1 - torch.stack([image[:, down : down + side, across : across + side] for image, (down, across) in zip(paper, moves)])
 
 
 def bend(x, generator, pixels=3):

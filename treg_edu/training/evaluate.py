@@ -116,7 +116,7 @@ def measure(prior, judge, prompts=PROMPTS, steps=STEPS, many=0):
         "judge, no sibling": metrics.top_shares(by_judge[alone]),
         "samples": metrics.top_shares(places) | drawn,
         "samples, few steps": metrics.top_shares(few) | {"steps": FEW_STEPS},
-        "paraphrases": metrics.top_shares(told) | {"texts": len(texts)},
+        "paraphrases": metrics.top_shares(told) | {"texts": len(texts), "ranks": told.tolist()},
         "near copies": copies.double().mean().item(),
         "set distances": set_distances(prior, judge, many) | {"count": many} if many else None,
         "seconds_16_images": seconds,

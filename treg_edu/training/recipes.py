@@ -4,8 +4,8 @@
     runs/NAME/final                    what the next training, and `export`, read
     runs/tokenizer                     shared by all
 
-Order: `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and where wanted `train_decoder`, which leaves the latents as
-the U-Net knows them; `export`.
+Order: `make_phrases`, `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and where wanted `train_decoder`, which leaves
+the latents as the U-Net knows them; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
@@ -14,11 +14,14 @@ import shutil
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 
-from . import clip, corpus as corpora, data, prior, unet, vae
+from .. import images
+from . import clip, corpus as corpora, data, lite, phrases as phrase_books, prior, unet, vae
 from .prior import replacing
 
 RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
+CLIP_TOWER, JUDGE_TOWER = (0, 96), (1, 112)  # which EfficientNet-Lite, and the side of what it sees
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
 
 
@@ -46,17 +49,56 @@ def saved_corpus(frame, path):
     return {"images": len(frame), "labels": frame["label"].nunique(), "held out": int((frame["split"] == "heldout").sum())}
 
 
-def tokenizer_of(corpus, runs):
-    """The tokenizer in `runs`, learnt from the training captions the first time."""
+def make_phrases(folder, path, corpus):
+    """English phrases and which concepts of `corpus` they are near.  Returns how many there are, and how many concepts any is of, see `phrases_of`."""
+    import pandas as pd
+
+    frame = pd.read_parquet(corpus)
+    labels, found = list(dict.fromkeys(frame["label"])), phrase_books.build(folder, frame)
+    with images.written_beside(path) as beside:
+        found.to_parquet(beside)
+    return {"phrases": len(found), "labels": len(phrases_of(found, labels)), "of": len(labels)}
+
+
+def read_phrases(path, labels):
+    """What `make_phrases` wrote for a corpus of these labels; None for no file."""
+    import pandas as pd
+
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"phrases: no {str(path)!r}, expected a parquet file that `treg-edu train phrases` wrote")
+    found = pd.read_parquet(path)
+    if (most := max(map(max, found["concepts"]))) >= len(labels):
+        raise ValueError(f"phrases: {str(path)!r} names concept {most}, expected numbers below {len(labels)}, the labels of the corpus")
+    return found
+
+
+def phrases_of(found, labels):
+    """{label: the phrases whose share of it is at least a half}."""
+    plain = found[found["shares"].str[0] >= 0.5]
+    return {labels[first]: list(texts) for first, texts in plain.groupby(plain["concepts"].str[0])["text"]}
+
+
+def make_tokenizer(frame, runs, phrases=None):
+    """The tokenizer in `runs`, learnt from the training captions, and the phrases if any, the first time."""
     from accelerate import PartialState
-    from transformers import CLIPTokenizer
 
     folder = Path(runs) / "tokenizer"
     if PartialState().is_main_process and not folder.is_dir():
-        _, frame = data.load(corpus, "train")
         with replacing(folder) as beside:
-            clip.train_tokenizer(frame).save_pretrained(beside)
+            clip.train_tokenizer(frame, [] if phrases is None else phrases["text"]).save_pretrained(beside)
     PartialState().wait_for_everyone()
+    return tokenizer_of(runs)
+
+
+def tokenizer_of(runs):
+    """The tokenizer that `train_text` learnt."""
+    from transformers import CLIPTokenizer
+
+    folder = Path(runs) / "tokenizer"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"out: no {str(folder)!r}; expected a tokenizer there, run `treg-edu train text` first")
     return CLIPTokenizer.from_pretrained(folder)
 
 
@@ -75,92 +117,121 @@ def train_decoder(corpus, runs, minutes):
     return finish(runs, "decoder", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
 
 
-def train_text(corpus, runs, minutes):
-    """The text tower of the prior's CLIP.  Returns its log, and how many of the directions that its labels' states span are in use."""
-    tokenizer, texts = texts_of(corpus, runs)
+def train_text(corpus, runs, minutes, start=None, phrases=None):
+    """The text tower of the prior's CLIP.  Returns its log, and how many of the directions that its labels' states span are in use.
+
+    start: a prior whose tower to go on from, and whose states a U-Net knows; they change as little as the new vocabulary allows.
+    phrases: a file of `make_phrases`, read beside the captions.
+    """
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    if start is not None and not (Path(start) / "text_encoder").is_dir():
+        raise FileNotFoundError(f"start: no text_encoder in {str(start)!r}, expected the folder of a prior")
+    frame = data.load(corpus, "train")[1]
+    labels, captions = list(dict.fromkeys(frame["label"])), clip.distinct_captions(frame)
+    book = read_phrases(phrases, labels)
+    tokenizer, earlier = make_tokenizer(frame, runs, book), None
     torch.manual_seed(CLIP_SEEDS[0])
-    model = clip.new_clip(tokenizer)
-    _, text_features = clip.clip_features(model)
-    names = torch.nn.Embedding(texts.shape[1], clip.WIDTH)
-    loss = clip.Loss(text_features, names, [model.text_model, model.text_projection, names], model.logit_scale)
-    log = clip.train_on_captions(loss, texts, Path(runs) / "text", minutes=minutes, seed=CLIP_SEEDS[1])
-    return finish(runs, "text", {"": model}, log, lambda: effective_rank(model.cpu(), texts[0]))
+    model = clip.new_text_tower(tokenizer)
+    if start is not None:
+        theirs = CLIPTextModel.from_pretrained(Path(start) / "text_encoder", dtype=torch.float32).eval()
+        their_tokenizer = CLIPTokenizer.from_pretrained(Path(start) / "tokenizer")
+        clip.take_weights(model, tokenizer, theirs, their_tokenizer)
+        earlier = clip.said_by(theirs, their_tokenizer, captions[0])
+    loss = clip.ReadingLoss(model, torch.nn.Embedding(len(labels), clip.WIDTH))
+    log = clip.train_to_read(loss, tokenizer, captions, book, earlier, Path(runs) / "text", minutes=minutes, seed=CLIP_SEEDS[1])
+    return finish(runs, "text", {"": model}, log, lambda: effective_rank(model.cpu(), clip.tokenise(tokenizer, labels)))
 
 
-def train_clip(corpus, runs, minutes, further=(), start=None):
+def train_clip(corpus, runs, minutes, photographs=None, further=()):
     """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name.
 
+    photographs: a folder with what `lite.image_tower` begins from; otherwise it begins from nothing.
     further: corpora with more drawings of the same concepts, see `make_further` and `make_redrawn`, to learn from beside.
-    start: the folder of a CLIP with the same text tower to go on from; otherwise the tower starts from nothing.
     """
-    from transformers import AutoModel
-
-    expect_no_checkpoint(runs, "clip", start)
     tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(CLIP_SEEDS[0])
-    if start is None:
-        model, taught = clip.new_clip(tokenizer), AutoModel.from_pretrained(finished(runs, "text"), dtype=torch.float32)
-        model.text_model.load_state_dict(taught.text_model.state_dict())
-    else:
-        model = AutoModel.from_pretrained(start, dtype=torch.float32)
-        expect_same_text_tower(model, runs, "start", start)
+    model = clip.new_clip(tokenizer, lite.image_tower(photographs, *CLIP_TOWER)).eval()
+    model.text_model.load_state_dict(taught_text_tower(runs).state_dict())
     image_features, text_features = clip.clip_features(model)
     with torch.no_grad():
         pooled = torch.stack([model.text_model(input_ids=tokens).pooler_output for tokens in texts])
-    if start is None:
         clip.whiten(model.text_projection, pooled.flatten(0, 1))
-    model.vision_model.to(memory_format=torch.channels_last)  # convolutions take half of the time on a CPU
+        if photographs:
+            labels = F.normalize(model.text_projection(pooled[0]), dim=1)
+            nearest = clip.least_squares(clip.image_features(model.vision_model), corpus, labels)
+            model.visual_projection.weight.copy_(nearest)
     trained = [model.vision_model, model.visual_projection, model.text_projection]
-    loss = clip.Loss(image_features, model.text_projection, trained, model.logit_scale)
-    peak = 2e-3 if start is None else 1e-3
-    log = clip.train_on_images(loss, pooled, [corpus, *further], Path(runs) / "clip", minutes=minutes, peak=peak, seed=CLIP_SEEDS[1])
+    loss = clip.Loss(image_features, model.text_projection, trained, model.logit_scale, in_evaluation=trained[:1] if photographs else ())
+    log = clip.train_on_images(loss, pooled, [corpus, *further], Path(runs) / "clip", minutes=minutes, seed=CLIP_SEEDS[1])
     return finish(runs, "clip", {"": model.cpu()}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
-def train_judge(corpus, runs, minutes, further=()):
-    """The judge: its image tower in 5/6 of the minutes, then its text tower.  further, and what is returned: as in `train_clip`."""
+def train_judge(corpus, runs, minutes, photographs=None, further=()):
+    """The judge: its image tower in 9/10 of the minutes, then its text tower.  photographs, further, and what is returned: as in `train_clip`."""
     tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(JUDGE_SEEDS[0])
-    image_tower, text_tower = clip.new_judge(tokenizer)
+    image_tower = lite.image_tower(photographs, *JUDGE_TOWER).eval()
+    text_tower = clip.new_judge_text(tokenizer, image_tower.config.hidden_dim)
     image_features, text_features = clip.judge_features(image_tower, text_tower)
-    names, out, count = torch.nn.Embedding(texts.shape[1], clip.WIDTH), Path(runs) / "judge", texts.shape[1]
-    scale = torch.nn.Parameter(torch.tensor(clip.LOG_SCALE))
-    image_tower.to(memory_format=torch.channels_last)
-    loss = clip.Loss(image_features, names, [image_tower, names], scale)
-    concepts = torch.arange(count)[None]
-    log = clip.train_on_images(loss, concepts, [corpus, *further], out, minutes=minutes * 5 / 6, seed=JUDGE_SEEDS[1])
-    loss = clip.TextLoss(text_features, names.weight.detach(), text_tower)
-    said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 6, seed=JUDGE_SEEDS[1])
+    concepts, out = torch.arange(texts.shape[1]), Path(runs) / "judge"
+    count, width = len(concepts), image_tower.config.hidden_dim
+    names = factored(clip.least_squares(image_features, corpus, torch.eye(count)) if photographs else torch.randn(count, width))
+    scale, in_evaluation = torch.nn.Parameter(torch.tensor(clip.LOG_SCALE)), [image_tower] if photographs else ()
+    loss = clip.Loss(image_features, names, [image_tower, names], scale, in_evaluation)
+    log = clip.train_on_images(loss, concepts[None], [corpus, *further], out, minutes=minutes * 9 / 10, seed=JUDGE_SEEDS[1])
+    loss = clip.TextLoss(text_features, names.cpu()(concepts).detach(), text_tower)
+    said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 10, seed=JUDGE_SEEDS[1])
     log |= {f"text {name}": value for name, value in said.items()}
     parts = {"image_encoder": image_tower.cpu(), "text_encoder": text_tower.cpu()}
     return finish(runs, "judge", parts, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
+def factored(matrix):
+    """A module that gives, by their numbers, the rows of a matrix (C, d) as a text tower of width k = clip.WIDTH can say them.
+
+    U_k S_k V_kᵀ, the nearest matrix of rank k  (Eckart & Young 1936), up to a factor.
+    """
+    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    vectors, directions = u[:, : clip.WIDTH] * s[: clip.WIDTH], vh[: clip.WIDTH].T
+    names = torch.nn.Embedding(*vectors.shape), torch.nn.Linear(*directions.T.shape, bias=False)
+    names[0].weight.data, names[1].weight.data = vectors / vectors.std(), directions.contiguous()
+    return torch.nn.Sequential(*names)
+
+
 def texts_of(corpus, runs):
     """(tokenizer, `clip.captions` of the training split)."""
-    tokenizer = tokenizer_of(corpus, runs)
+    tokenizer = tokenizer_of(runs)
     return tokenizer, clip.captions(tokenizer, data.load(corpus, "train")[1])
+
+
+def taught_text_tower(runs):
+    """The text tower that `train_text` finished."""
+    from transformers import CLIPTextModel
+
+    return CLIPTextModel.from_pretrained(finished(runs, "text"), dtype=torch.float32).eval()
 
 
 def load_judge_towers(folder):
     """(image tower, text tower) of a judge that a training saved."""
-    from transformers import CLIPTextModelWithProjection, ResNetModel
+    from transformers import CLIPTextModelWithProjection, EfficientNetModel
 
     return (
-        ResNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32),
+        EfficientNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32),
         CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32),
     )
 
 
-def train_unet(corpus, runs, minutes, start=None):
-    """The denoiser, from the U-Net in the folder `start` if given.  Returns its log, and its loss on the held-out images."""
-    from transformers import AutoModel
+def train_unet(corpus, runs, minutes, start=None, phrases=None):
+    """The denoiser.  Returns its log, and its loss on the held-out images.
 
-    expect_no_checkpoint(runs, "unet", start)
-    tokenizer = tokenizer_of(corpus, runs)
-    tower = prior.text_tower(AutoModel.from_pretrained(finished(runs, "text")))
-    encoder = autoencoder(runs)
-    model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes, start=start)
+    start: the folder of a U-Net to begin from; a run that resumes goes on from its checkpoint.
+    phrases: a file of `make_phrases`, some of which caption images too.
+    """
+    tokenizer, tower, encoder = tokenizer_of(runs), taught_text_tower(runs), autoencoder(runs)
+    labels = list(dict.fromkeys(data.load(corpus, "train")[1]["label"]))
+    said = None if phrases is None else phrases_of(read_phrases(phrases, labels), labels)
+    model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes, start=start, phrases=said)
     return finish(runs, "unet", {"": model}, log, lambda: denoising_loss(model.cpu(), scheduler, encoder, tower, tokenizer, corpus))
 
 
@@ -181,7 +252,7 @@ def zero_shot(image_features, text_features, tokenizer, corpus):
 @torch.no_grad()
 def effective_rank(model, tokens):
     """{"effective rank"}: (Σσ)² / Σσ² of the centred pooled states of the labels, what a denoiser has to tell them apart by."""
-    pooled = model.text_model(input_ids=tokens).pooler_output
+    pooled = model(input_ids=tokens).pooler_output
     s = torch.linalg.svdvals(pooled - pooled.mean(0))
     return {"effective rank": (s.sum().square() / s.square().sum()).item()}
 
@@ -209,7 +280,7 @@ def export(runs, folder):
     denoiser, both_towers, judge = finished(runs, "unet"), finished(runs, "clip"), finished(runs, "judge")
     tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
     clip_model = AutoModel.from_pretrained(both_towers)
-    expect_same_text_tower(clip_model, runs, "out", both_towers)
+    expect_same_text_tower(clip_model, runs)
     settings = folder / "prior" / "treg.json"
     recommended = json.loads(settings.read_text()) if settings.is_file() else RECOMMENDED
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +303,7 @@ def unpack(folder, runs):
     Returns the names of the trainings that `runs` then holds as finished.
     """
     from diffusers import AutoencoderKL
-    from transformers import AutoModel
+    from transformers import AutoModel, CLIPTextModel
 
     folder, runs = Path(folder), Path(runs)
     if lacking := [name for name in ("prior", "judge") if not (folder / name).is_dir()]:
@@ -242,7 +313,7 @@ def unpack(folder, runs):
     both_towers = AutoModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
     models = {
         "vae": {"": AutoencoderKL.from_pretrained(folder / "prior" / "vae", torch_dtype=torch.float32)},
-        "text": {"": both_towers},
+        "text": {"": CLIPTextModel.from_pretrained(folder / "prior" / "text_encoder", dtype=torch.float32)},
         "clip": {"": both_towers},
         "judge": dict(zip(("image_encoder", "text_encoder"), load_judge_towers(folder / "judge"))),
     }
@@ -259,20 +330,12 @@ def finished(runs, name):
     return folder
 
 
-def expect_no_checkpoint(runs, name, start):
-    """A training either resumes or begins from `start`."""
-    if start is not None and (Path(runs) / name / "checkpoint.safetensors").exists():
-        raise ValueError(f"start: got {str(start)!r}, but {Path(runs) / name} holds a checkpoint to resume; expected one of them, remove the other")
-
-
-def expect_same_text_tower(model, runs, argument, folder):
+def expect_same_text_tower(model, runs):
     """The U-Net reads the states of the text tower that `train_text` finished, so no CLIP may ship with another.  Equal as float16, as shipped."""
-    from transformers import AutoModel
-
-    taught = AutoModel.from_pretrained(finished(runs, "text"), dtype=torch.float16).text_model.state_dict()
-    ours = model.text_model.state_dict()
+    taught, ours = taught_text_tower(runs).half().state_dict(), model.text_model.state_dict()
     if taught.keys() != ours.keys() or not all(torch.equal(ours[name].half(), value) for name, value in taught.items()):
-        raise ValueError(f"{argument}: the CLIP in {str(folder)!r} has another text tower, expected the one in {str(finished(runs, 'text'))!r}")
+        folder, expected = finished(runs, "clip"), finished(runs, "text")
+        raise ValueError(f"out: the CLIP in {str(folder)!r} has another text tower, expected the one in {str(expected)!r}")
 
 
 def latest(runs, name, further):

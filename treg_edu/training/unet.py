@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from . import data, loop
-from .clip import TOKENS, WIDTH
+from .clip import WIDTH, said_by
 
 CONFIG = dict(
     sample_size=16,
@@ -31,7 +31,7 @@ SCHEDULE = dict(
     set_alpha_to_one=True,
 )
 COPIES = 3  # cached latents of each image: itself, and two shifts of it
-CAPTIONS = 4  # cached captions of each image, besides the label
+CAPTIONS, PHRASES = 4, 4  # cached captions of each image, besides the label, and phrases of it where there are any
 UNCONDITIONAL = 0.12
 MIN_SNR, FLOOR = 5.0, 0.25
 
@@ -68,27 +68,36 @@ def cache_latents(vae, x, copies=COPIES, seed=0):
 
 
 @torch.no_grad()
-def cache_captions(text_encoder, tokenizer, frame, seed=0):
-    """{"states": (M, L, d), "of_image": (N, 1 + CAPTIONS) indices into them}.  State 0 is the empty text; column 0 is the label."""
+def cache_captions(text_encoder, tokenizer, frame, phrases=None, seed=0):
+    """{"states": (M, L, d), "of_image": (N, 1 + CAPTIONS) indices into them}.  State 0 is the empty text; column 0 is the label.
+
+    phrases: {label: texts}, of which PHRASES are drawn for each image, in so many columns more; captions instead for a label that has none.
+    """
     generator = torch.Generator().manual_seed(seed)
-    drawn = [[row["label"]] + [data.caption(row, generator) for _ in range(CAPTIONS)] for _, row in frame.iterrows()]
+
+    def texts_of(row):
+        said = (phrases or {}).get(row["label"])
+        yield row["label"]
+        for _ in range(CAPTIONS):
+            yield data.caption(row, generator)
+        for _ in range(PHRASES if phrases else 0):
+            yield said[int(torch.randint(len(said), (), generator=generator))] if said else data.caption(row, generator)
+
+    drawn = [list(texts_of(row)) for _, row in frame.iterrows()]
     texts = [""] + list(dict.fromkeys(text for row in drawn for text in row))
     index = {text: i for i, text in enumerate(texts)}
-    states = []
-    for start in range(0, len(texts), 256):
-        part = tokenizer(texts[start : start + 256], padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
-        states.append(text_encoder(part.input_ids.to(text_encoder.device)).last_hidden_state.cpu())
-    return {"states": torch.cat(states), "of_image": torch.tensor([[index[text] for text in row] for row in drawn])}
+    states, _ = said_by(text_encoder, tokenizer, texts)
+    return {"states": states, "of_image": torch.tensor([[index[text] for text in row] for row in drawn])}
 
 
-def remembered(path, network, frame, make):
-    """The tensors of make(), kept beside `path` for a run that resumes with the same network, the same images and captions."""
+def remembered(path, network, frame, make, phrases=None):
+    """The tensors of make(), kept beside `path` for a run that resumes with the same network, images, captions and phrases."""
     from accelerate import PartialState
     from safetensors.torch import load_file, save_file
 
     weights = b"".join(value.cpu().numpy().tobytes() for value in network.state_dict().values())
     images, words = b"".join(frame["image"]), frame.drop(columns="image").to_json().encode()
-    digest = hashlib.sha256(weights + images + words + repr((COPIES, CAPTIONS)).encode()).hexdigest()
+    digest = hashlib.sha256(weights + images + words + repr((COPIES, CAPTIONS, PHRASES, phrases)).encode()).hexdigest()
     path = path.with_name(f"{path.stem}-{digest[:12]}{path.suffix}")
     with PartialState().main_process_first():
         if not path.exists():
@@ -98,17 +107,19 @@ def remembered(path, network, frame, make):
     return load_file(path)
 
 
-def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, start=None, batch_size=32, peak=5e-4, seed=0):
+def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, start=None, phrases=None, batch_size=32, seed=0):
     """Train the U-Net on the latents and captions of the training split.  Returns (unet, scheduler, log).
 
-    start: a folder with a U-Net to go on from, made with the same latents and text states; random weights if None.
+    start: a folder with a U-Net to begin from, made with the same latents and text states; random weights if None.
+    phrases: as in `cache_captions`.
     """
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
 
     x, frame = data.load(corpus, "train")
     latents = remembered(Path(out) / "latents.safetensors", vae, frame, lambda: cache_latents(vae, x))["latents"]
-    captions = remembered(Path(out) / "captions.safetensors", text_encoder, frame, lambda: cache_captions(text_encoder, tokenizer, frame))
+    say = lambda: cache_captions(text_encoder, tokenizer, frame, phrases)  # noqa: E731
+    captions = remembered(Path(out) / "captions.safetensors", text_encoder, frame, say, phrases)
     states, of_image = captions["states"], captions["of_image"]
     scheduler = DDIMScheduler(**SCHEDULE)
     torch.manual_seed(seed)
@@ -126,5 +137,6 @@ def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, start=None, bat
         z0 = latents[image, draw(latents.shape[1])]
         return z0, torch.randn(z0.shape, generator=generator), draw(SCHEDULE["num_train_timesteps"]), states[text]
 
+    peak = 2e-4 if start else 5e-4
     log = loop.fit(Loss(unet, scheduler.alphas_cumprod), batch, out, minutes=minutes, peak=peak, decay=0.9995, seed=seed)
     return unet, scheduler, log
