@@ -16,23 +16,37 @@ from treg_edu.training import vae as autoencoder
 CARD = json.loads((images.data_folder() / "prior" / "evaluation.json").read_text())
 
 ASKED = {
-    "VAE, PSNR of held-out images ≥ 31 dB": lambda: CARD["vae"]["psnr"] >= 31,
+    "VAE, PSNR of held-out images ≥ 32 dB": lambda: CARD["vae"]["psnr"] >= 32,
     "latents, |mean| per channel ≤ 0.15": lambda: max(map(abs, CARD["vae"]["latent_mean"])) <= 0.15,
     "latents, deviation per channel 0.8 to 1.25": lambda: all(0.8 <= s <= 1.25 for s in CARD["vae"]["latent_std"]),
-    "CLIP, top-1 ≥ 60 %": lambda: CARD["clip"]["top1"] >= 0.60,
-    "CLIP, top-5 ≥ 85 %": lambda: CARD["clip"]["top5"] >= 0.85,
-    "judge, top-1 ≥ 60 %": lambda: CARD["judge"]["top1"] >= 0.60,
+    "CLIP, top-1 ≥ 75 %": lambda: CARD["clip"]["top1"] >= 0.75,
+    "CLIP, top-5 ≥ 92 %": lambda: CARD["clip"]["top5"] >= 0.92,
+    "judge, top-1 ≥ 80 %": lambda: CARD["judge"]["top1"] >= 0.80,
     "judge, top-5 ≥ 85 %": lambda: CARD["judge"]["top5"] >= 0.85,
-    "200 samples, judge's top-1 ≥ 60 %": lambda: CARD["samples"]["prompts"] >= 200 and CARD["samples"]["top1"] >= 0.60,
-    "200 samples, judge's top-5 ≥ 85 %": lambda: CARD["samples"]["prompts"] >= 200 and CARD["samples"]["top5"] >= 0.85,
+    "200 samples, judge's top-1 ≥ 80 %": lambda: CARD["samples"]["prompts"] >= 200 and CARD["samples"]["top1"] >= 0.80,
+    "200 samples, judge's top-5 ≥ 95 %": lambda: CARD["samples"]["prompts"] >= 200 and CARD["samples"]["top5"] >= 0.95,
+    "in 20 steps at most 5 points worse": lambda: CARD["samples"]["top1"] - CARD["samples, few steps"]["top1"] <= 0.05,
     "16 images × 50 steps in 40 s": lambda: CARD["seconds_16_images"] <= 40,
     "weights ≤ 60 MB": lambda: CARD["megabytes"] <= 60,
+}
+MISSED = {
+    "VAE, PSNR of held-out images ≥ 33 dB": lambda: CARD["vae"]["psnr"] >= 33,
+    "65 paraphrases, judge's top-5 ≥ 50 %": lambda: CARD["paraphrases"]["top5"] >= 0.50,
+    "2 000 samples at most twice as far as training images": lambda: (
+        CARD["set distances"]["samples"] <= 2 * CARD["set distances"]["training images"]
+    ),
 }
 
 
 @pytest.mark.parametrize("asked", ASKED)
 def test_the_prior_reaches_what_was_asked(asked):
     assert ASKED[asked]()
+
+
+@pytest.mark.xfail(strict=True, reason="missed, see the card; a better prior takes it off this list")
+@pytest.mark.parametrize("asked", MISSED)
+def test_the_prior_does_not_yet_reach(asked):
+    assert MISSED[asked]()
 
 
 def test_held_out_pictures_are_many_and_no_training_pictures():
