@@ -47,10 +47,12 @@ def test_labels_are_embedded_alike_in_any_batch(judge):
 
 
 def test_images_of_any_size_are_judged_at_one(judge):
-    smooth = F.interpolate(rand(1, 3, 4, 4), (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
-    large = F.interpolate(smooth, (256, 256), mode="nearest")
-    assert F.cosine_similarity(judge.embed_images(large), judge.embed_images(smooth)) > 0.99
-    assert [stage.shape for stage in judge.features(large)] == [stage.shape for stage in judge.features(smooth)]
+    """As if resized to the side of the image tower before."""
+    for side in (48, 112, 256):
+        x = rand(1, 3, side, side)
+        resized = F.interpolate(x, (112, 112), mode="bicubic", antialias=True).clamp(0, 1)
+        torch.testing.assert_close(judge.embed_images(x), judge.embed_images(resized), rtol=1e-4, atol=1e-4)
+        assert [stage.shape for stage in judge.features(x)] == [stage.shape for stage in judge.features(resized)]
 
 
 def test_half_precision_is_judged_in_float32(judge):
@@ -76,7 +78,7 @@ def test_the_judge_is_another_network_than_the_priors_clip(judge, prior):
     assert theirs.config.num_block_repeats != ours.config.num_block_repeats
     pairs = ((theirs, ours), (prior.clip.text_model, judge.text_encoder))
     for towers in pairs:
-        learnt = [{parameter.numpy().tobytes() for parameter in tower.parameters() if parameter.std() > 0} for tower in towers]
+        learnt = [{parameter.detach().numpy().tobytes() for parameter in tower.parameters() if parameter.unique().numel() > 1} for tower in towers]
         assert len(learnt[0]) > 30 and not learnt[0] & learnt[1]
 
 
