@@ -5,8 +5,8 @@
 
 Every concept of *animals & nature* and *food & drink* is one label ("ice cream"); every (concept, style) pair is one image.
 One image of each concept that has at least four is held out of every training: autoencoder, CLIP, U-Net and judge alike. Drawings of the
-same concepts in six further styles (`train further`, those of FURTHER) are a second corpus, which does not ship: the CLIP's image tower
-sees them beside.
+same concepts in six further styles (`train further`, those of FURTHER) are a second corpus, which does not ship: the image towers of
+CLIP and judge see them beside.
 """
 
 import io
