@@ -1,6 +1,8 @@
-"""Where nbval finds what may differ between two runs of a notebook, from whichever directory pytest was started."""
+"""How nbval compares notebooks, from whichever directory pytest was started: what may differ, and by how much a number may."""
 
 from pathlib import Path
+
+pytest_plugins = ["nbval_numbers"]  # of tools/, which pyproject.toml puts on pytest's path
 
 
 def pytest_configure(config):
