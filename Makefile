@@ -24,17 +24,18 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-browser lab notebooks bench clean
+.PHONY: help install demo test test-browser lint types wheel lab notebooks bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 install: $(STAMP) ## create .venv and install the pinned versions (the other targets do this by themselves)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt treg_edu/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("treg_edu needs Python 3.11 or newer; $(PYTHON) is %d.%d (make PYTHON=/path/to/python3.11 …)" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing treg_edu and the versions in constraints.txt (several minutes on first use)"
+	@rm -rf treg_edu.egg-info  # what earlier versions left, which would be found first
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS)]"
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --no-deps -c constraints.txt deepinv==0.5.0
 	@touch $@
@@ -50,6 +51,17 @@ test-browser: $(STAMP) ## open every notebook in JupyterLab in headless Chromium
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser]"
 	@$(OFFLINE) $(PYTEST) --dist load tests/browser
 
+lint: $(STAMP) ## check the code's style and layout (ruff)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(STAMP) ## check the types of what is public (mypy)
+	@$(BIN)/mypy
+
+wheel: $(STAMP) ## build the wheel, with the data and the notebooks, and the source distribution into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+
 lab: $(STAMP) ## open the course in JupyterLab
 	@$(BIN)/jupyter lab notebooks/
 
@@ -60,6 +72,6 @@ bench: $(STAMP) ## measure the solvers on this machine
 	@$(BIN)/treg-edu bench
 
 clean: ## remove what make made: .venv, caches, out/
-	@rm -rf $(VENV) out build *.egg-info .pytest_cache .hypothesis
+	@rm -rf $(VENV) out build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find notebooks -name .ipynb_checkpoints -type d -prune -exec rm -rf {} + 2>/dev/null || true

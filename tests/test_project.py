@@ -14,10 +14,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import treg_edu
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
 (CONDA_PIP,) = [line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -92,13 +95,43 @@ def test_torchvision_is_nowhere_required():
 
 
 def test_the_version_is_written_once():
-    assert importlib.metadata.version("treg_edu") == PROJECT["version"]
+    assert "version" not in PROJECT and PROJECT["dynamic"] == ["version"]
+    installed = importlib.metadata.version("treg_edu")
+    assert installed == treg_edu.__version__, f"{installed} is installed, this is {treg_edu.__version__}: make install"
+    assert f"## {treg_edu.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_the_licence_is_there():
-    assert PROJECT["license"] == "MIT"
-    for name in PROJECT["license-files"]:
-        assert (ROOT / name).read_text(encoding="utf-8").startswith("MIT License")
+def test_the_licences_are_those_of_the_code_and_of_each_picture():
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+    wanted = {"MIT"} | set(treg_edu.images.captions()["licence"])
+    assert set(PROJECT["license"].split(" AND ")) == wanted
+    assert set(CITATION["license"]) == wanted
+    assert {"LICENSE", "data/LICENSES.md"} <= set(PROJECT["license-files"])
+    assert all(list(ROOT.glob(pattern)) for pattern in PROJECT["license-files"])
+
+
+def test_the_citation_is_one_of_the_project_and_of_the_paper():
+    assert CITATION["cff-version"] == "1.2.0" and CITATION["title"].startswith("treg_edu") and CITATION["message"]
+    assert CITATION["authors"] == PROJECT["authors"]
+    (paper,) = CITATION["references"]
+    assert [author["family-names"] for author in paper["authors"]] == ["Kim", "Park", "Chung", "Ye"]
+
+
+def test_what_a_wheel_carries_stays_small():
+    carried = [file for file in repository_files() if file.relative_to(ROOT).parts[0] in ("data", "notebooks")]
+    assert sum(file.stat().st_size for file in carried) <= 95e6
+
+
+def test_the_workflow_calls_what_ci_calls_on_three_systems_and_two_pythons():
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]["test"]
+    systems, pythons = job["strategy"]["matrix"]["os"], job["strategy"]["matrix"]["python"]
+    assert [system.split("-")[0] for system in systems] == ["ubuntu", "macos", "windows"]
+    assert pythons[0] == PROJECT["requires-python"].removeprefix(">=") and len(pythons) == 2
+    commands = " ".join(step.get("run", "") for step in job["steps"])
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.M))
+    called = {word for line in re.findall(r"\bmake ([a-z -]+)", commands) for word in line.split()}
+    assert {"demo", "lint", "types", "test"} <= called <= targets
+    assert f'torch=={pins()["torch"]}' in commands
 
 
 def test_no_file_is_a_pickle():
@@ -114,7 +147,7 @@ def test_no_file_is_a_pickle():
     assert [str(path.relative_to(ROOT)) for path in repository_files() if is_pickle(path)] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "notebooks/README.md", "data/prior/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/LICENSES.md", "data/prior/README.md", "notebooks/README.md"])
 def test_every_link_of_a_page_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
     local = [link for link in links if not link.startswith("http")]

@@ -7,6 +7,8 @@
     x_hat = te.solve(te.treg, prior, operator, y, prompt="ice cream", **prior.recommended)
 """
 
+__version__ = "0.2.0"
+
 from . import consistency, diffusion, exercises, images, judge, latent_diffusion, metrics, negation, operators, phase_retrieval, solvers
 from .judge import load_judge
 from .latent_diffusion import LatentDiffusion, load_prior
