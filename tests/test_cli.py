@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 import treg_edu as te
 from treg_edu import bench, cli, images
 from treg_edu.experiments import phase, quick
-from treg_edu.training import corpus as corpus_of_training, evaluate, recipes
+from treg_edu.training import corpus as corpus_of_training
+from treg_edu.training import evaluate, recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 FAST = ["--prompt", "fox", "--steps", "2", "--seeds", "2"]
@@ -174,7 +175,9 @@ def test_a_prompt_that_is_too_long_is_cut_with_a_warning(fox, out):
     assert "prompt" in line and "accordion" in line
 
 
-@pytest.mark.parametrize("prompt, told", [("bicycle", True), ("a photo of a bicycle", True), ("fox", False), ("a red FOX", False), ("", False)])
+@pytest.mark.parametrize(
+    "prompt, told", [("bicycle", True), ("a photo of a bicycle", True), ("fox", False), ("a red FOX", False), ("", False)]
+)
 def test_words_that_the_prior_never_read_are_told(prompt, told, fox, out):
     result = run("solve", fox, "--out", out, "--prompt", prompt, "--steps", 1, "--seeds", 1)
     assert result.exit_code == 0
@@ -354,7 +357,24 @@ def test_the_program_runs_and_refuses_as_a_process(fox, out):
 def test_help_names_every_command():
     text = run("--help").stdout
     assert all(name in text for name in ("solve", "demo", "experiment", "bench", "lab", "train"))
-    assert all(name in run("train", "--help").stdout for name in ("corpus", "further", "redraw", "phrases", "vae", "text", "clip", "judge", "decoder", "unet", "export", "unpack", "evaluate"))
+    assert all(
+        name in run("train", "--help").stdout
+        for name in (
+            "corpus",
+            "further",
+            "redraw",
+            "phrases",
+            "vae",
+            "text",
+            "clip",
+            "judge",
+            "decoder",
+            "unet",
+            "export",
+            "unpack",
+            "evaluate",
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -391,7 +411,7 @@ def test_lab_passes_its_arguments_on(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """Six concepts of the shipped images, in the form of the whole."""
-    frame = pd.read_parquet(images.data_folder() / "images" / "emoji.parquet")
+    frame = pd.read_parquet(files.data_folder() / "images" / "emoji.parquet")
     labels = frame.loc[frame["split"] == "heldout", "label"].unique()[:6]
     path = tmp_path_factory.mktemp("corpus") / "few.parquet"
     frame[frame["label"].isin(labels)].to_parquet(path)
@@ -410,10 +430,12 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
     assert again.exit_code == 0
     drawings, phrases, more = tmp_path / "further.parquet", tmp_path / "phrases.parquet", tmp_path / "more"
     pd.read_parquet(corpus).query("split == 'train'").assign(style="another").to_parquet(drawings)
-    pd.DataFrame({"text": ["a small thing", "of the wood"], "concepts": [[0, 1], [2, 0]], "shares": [[0.9, 0.1], [0.6, 0.4]]}).to_parquet(phrases)
+    pd.DataFrame({"text": ["a small thing", "of the wood"], "concepts": [[0, 1], [2, 0]], "shares": [[0.9, 0.1], [0.6, 0.4]]}).to_parquet(
+        phrases
+    )
     shutil.copytree(runs / "vae", more / "vae")
     beside = {
-        "text": ["--phrases", phrases, "--start", images.data_folder() / "prior"],
+        "text": ["--phrases", phrases, "--start", files.data_folder() / "prior"],
         "clip": ["--further", drawings, "--further", drawings],
         "judge": ["--further", drawings],
         "unet": ["--phrases", phrases, "--start", runs / "unet" / "final"],
@@ -426,7 +448,7 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
     pd.DataFrame({"text": ["a thing"], "concepts": [[6]], "shares": [[1.0]]}).to_parquet(phrases)  # of a corpus with more than six labels
     other = run("train", "text", *common[:2], "--out", tmp_path / "other", "--phrases", phrases)
     assert other.exit_code == 2 and "phrases: " in other.stderr and "names concept 6, expected numbers below 6" in other.stderr
-    unknown = run("train", "clip", *common[:2], "--out", more, "--further", images.data_folder() / "images" / "emoji.parquet")
+    unknown = run("train", "clip", *common[:2], "--out", more, "--further", files.data_folder() / "images" / "emoji.parquet")
     assert unknown.exit_code == 2 and "is no concept of" in unknown.stderr
 
     assert run("train", "export", "--out", runs, "--data", data).exit_code == 0
@@ -457,7 +479,7 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
         assert result.exit_code == 2 and f"{option[2:]}: no " in result.stderr and not (tmp_path / "runs").exists()
     result = run("train", "judge", "--corpus", corpus, "--out", tmp_path / "runs")
     assert result.exit_code == 2 and "treg-edu train text" in result.stderr
-    shutil.copytree(images.data_folder() / "prior" / "tokenizer", tmp_path / "runs" / "tokenizer")
+    shutil.copytree(files.data_folder() / "prior" / "tokenizer", tmp_path / "runs" / "tokenizer")
     result = run("train", "judge", "--photographs", tmp_path, "--corpus", corpus, "--out", tmp_path / "runs")
     assert result.exit_code == 2 and "photographs: expected one efficientnet_lite1" in result.stderr
     result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")

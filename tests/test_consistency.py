@@ -4,7 +4,7 @@ import pytest
 import torch
 from deepinv_reference import deepinv
 
-from treg_edu import consistency
+from treg_edu import consistency, operators
 from treg_edu.operators import FourierMagnitude, GammaCorrection, GaussianBlur, Inpainting, SuperResolution
 
 LINEAR = {
@@ -144,16 +144,16 @@ def test_the_pixel_step_treats_each_sample_alone(name):
 def test_is_linear_and_image_shape(name):
     operator = {**LINEAR, **NONLINEAR}[name]
     y, x = problem(operator)
-    assert consistency.is_linear(operator) == (name in LINEAR)
-    assert consistency.image_shape(operator, y) == (16, 16)
+    assert operators.is_linear(operator) == (name in LINEAR)
+    assert operators.image_shape(operator, y, (64, 64)) == (16, 16)
 
 
 def test_deepinv_physics_are_told_apart():
     """deepinv's PhaseRetrieval has an `A_adjoint`, that of the linear map inside it."""
     compressed = deepinv.physics.CompressedSensing(m=300, img_size=(3, 16, 16), rng=torch.Generator().manual_seed(0))
-    assert consistency.is_linear(deepinv.physics.Inpainting((3, 16, 16), mask=0.5)) and consistency.is_linear(compressed)
-    assert not consistency.is_linear(deepinv.physics.PhaseRetrieval(compressed))
-    assert consistency.image_shape(compressed, rand(2, 300).float()) == (16, 16)
+    assert operators.is_linear(deepinv.physics.Inpainting((3, 16, 16), mask=0.5)) and operators.is_linear(compressed)
+    assert not operators.is_linear(deepinv.physics.PhaseRetrieval(compressed))
+    assert operators.image_shape(compressed, rand(2, 300).float(), (64, 64)) == (16, 16)
 
 
 def test_deepinv_physics_take_both_steps():
@@ -223,7 +223,14 @@ def test_gamma_of_the_paper_has_57_of_200_steps():
 
 @pytest.mark.parametrize(
     "steps, every, until, chosen",
-    [(10, 3, 0.85, [0, 3, 6]), (6, 1, 1.0, [0, 1, 2, 3, 4, 5]), (6, 2, 0.5, [0, 2]), (6, 1, 0.0, []), (7, 1, 0.85, [0, 1, 2, 3, 4, 5]), (1, 3, 0.85, [0])],
+    [
+        (10, 3, 0.85, [0, 3, 6]),
+        (6, 1, 1.0, [0, 1, 2, 3, 4, 5]),
+        (6, 2, 0.5, [0, 2]),
+        (6, 1, 0.0, []),
+        (7, 1, 0.85, [0, 1, 2, 3, 4, 5]),
+        (1, 3, 0.85, [0]),
+    ],
 )
 def test_gamma_counted_by_hand(steps, every, until, chosen):
     assert [i for i in range(steps) if consistency.is_consistency_step(i, steps, every, until)] == chosen

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from treg_edu.priors import LatentDiffusion
 
 from treg_edu import diffusion
-from treg_edu.images import data_folder
-from treg_edu.latent_diffusion import LatentDiffusion
+from treg_edu.files import data_folder
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "steps_offset": 1}
 
@@ -149,7 +149,7 @@ def test_without_guidance_the_null_text_costs_nothing(monkeypatch):
 
 
 def initial(seed=0):
-    return diffusion.randn(diffusion.generators(seed, 1), (1, 2, 3), dtype=torch.float64)
+    return noise.randn(noise.generators(seed, 1), (1, 2, 3), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("guidance_scale, mean", [(1.0, 3), (0.0, 5), (2.5, 0)])
@@ -228,7 +228,7 @@ def test_steps_follow_one_another(prior):
     prompts = ["fox", "pizza"]
     walk = list(diffusion.sample(prior, prompts, steps=2, seed=3))
     assert [(step.index, step.t) for step in walk] == [(0, 999), (1, 499)]
-    torch.testing.assert_close(walk[0].z_t, diffusion.randn(diffusion.generators([3, 4], 2), (4, 16, 16)))
+    torch.testing.assert_close(walk[0].z_t, noise.randn(noise.generators([3, 4], 2), (4, 16, 16)))
     assert torch.equal(walk[1].z_t, walk[0].z_next) and torch.equal(walk[1].z0, walk[1].z_next)
     assert walk[0].x_hat is None and walk[0].residual is None
     torch.testing.assert_close(walk[1].x_hat, prior.decode(walk[1].z0).clamp(0, 1), rtol=0, atol=1e-5)
@@ -265,21 +265,25 @@ def test_the_reader_keeps_their_gradients(prior):
 
 
 def test_each_sample_draws_from_its_own_generator():
-    a = diffusion.randn(diffusion.generators(7, 3), (4, 2, 2))
-    b = diffusion.randn(diffusion.generators([9, 8, 7], 3), (4, 2, 2))
+    a = noise.randn(noise.generators(7, 3), (4, 2, 2))
+    b = noise.randn(noise.generators([9, 8, 7], 3), (4, 2, 2))
     torch.testing.assert_close(a, b.flip(0), rtol=0, atol=0)
     torch.testing.assert_close(a[1], torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(8)), rtol=0, atol=0)
-    assert diffusion.randn(diffusion.generators(0, 2), (3,), dtype=torch.float64).dtype == torch.float64
+    assert noise.randn(noise.generators(0, 2), (3,), dtype=torch.float64).dtype == torch.float64
 
 
 def test_integers_of_numpy_are_seeds():
-    torch.testing.assert_close(diffusion.randn(diffusion.generators(np.int64(7), 1), (5,)), diffusion.randn(diffusion.generators(7, 1), (5,)))
+    torch.testing.assert_close(
+        noise.randn(noise.generators(np.int64(7), 1), (5,)), noise.randn(noise.generators(7, 1), (5,))
+    )
 
 
-@pytest.mark.parametrize("seed, error", [([1, 2], ValueError), ([], ValueError), (1.5, TypeError), ([1.5, 2, 3], TypeError), ("0", TypeError)])
+@pytest.mark.parametrize(
+    "seed, error", [([1, 2], ValueError), ([], ValueError), (1.5, TypeError), ([1.5, 2, 3], TypeError), ("0", TypeError)]
+)
 def test_what_is_no_seed(seed, error):
     with pytest.raises(error, match="^seed: got .*expected one int or"):
-        diffusion.generators(seed, 3)
+        noise.generators(seed, 3)
 
 
 def test_one_prompt_serves_all_samples():

@@ -402,7 +402,12 @@ def test_a_difference_is_half_a_sentence(found, expected, sentence):
 
 @pytest.mark.parametrize(
     "found, expected",
-    [(torch.ones(2).double(), torch.ones(2)), (torch.tensor(2.0), 2.0), (torch.tensor(torch.inf), torch.tensor(torch.inf)), ((1, "a"), (1, "a"))],
+    [
+        (torch.ones(2).double(), torch.ones(2)),
+        (torch.tensor(2.0), 2.0),
+        (torch.tensor(torch.inf), torch.tensor(torch.inf)),
+        ((1, "a"), (1, "a")),
+    ],
 )
 def test_equal_is_equal(found, expected):
     assert exercises.difference(found, expected, tolerance=1e-4) == ""

@@ -100,7 +100,9 @@ def test_convergence_has_a_line_for_each_start(starts, floor):
 
 def test_copies_found_are_counted_by_name_beside_chance():
     shares = {"ER": {"upright": (0.25, 0.0, 0.5), "mixed": (0.75, 0.5, 1.0)}, "HIO": {"upright": (0.0, 0.0, 0.0), "mixed": (1.0, 1.0, 1.0)}}
-    figure = figures.copies_found({"ER": torch.zeros(4), "HIO": torch.tensor([-1.0, 1.0])}, shares, {"upright": 0.25, "mixed": 0.75}, "a coin")
+    figure = figures.copies_found(
+        {"ER": torch.zeros(4), "HIO": torch.tensor([-1.0, 1.0])}, shares, {"upright": 0.25, "mixed": 0.75}, "a coin"
+    )
     left, right = figure.axes
     assert sum(bar.get_height() for bar in left.patches) == pytest.approx(2)
     assert [bar.get_height() for bar in right.patches] == [0.25, 0.75, 0.0, 1.0] and figure._repr_png_()

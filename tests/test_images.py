@@ -200,14 +200,14 @@ def test_a_float_image_out_of_range():
 )
 def test_check_names_what_came_and_what_was_expected(x, error, message):
     with pytest.raises(error, match=message):
-        images.check(x, "y")
+        checks.images(x, "y")
 
 
 def test_check_size():
     x = torch.rand(2, 3, 8, 8)
-    assert images.check(x, size=8) is x
+    assert checks.images(x, size=8) is x
     with pytest.raises(ValueError, match=r"expected \(B, 3, 64, 64\)"):
-        images.check(x, size=64)
+        checks.images(x, size=64)
 
 
 def test_save_and_read_round_trip(tmp_path):
@@ -251,7 +251,7 @@ def test_a_held_out_picture_is_in_no_training_image():
 
 def test_load_heldout():
     x, rows = images.load("heldout")
-    assert images.check(x, size=64).shape[0] == len(rows)
+    assert checks.images(x, size=64).shape[0] == len(rows)
     assert set(rows["split"]) == {"heldout"}
     assert rows["concept"].is_unique
     place = rows.index[rows["label"] == "ice cream"][0]
@@ -266,7 +266,7 @@ def test_load_unknown_split():
 @pytest.mark.parametrize("name", ["ice cream", "Ice Cream ", "ice-cream"])
 def test_example_by_label_or_slug(name):
     assert torch.equal(images.example(name), images.example("ice cream"))
-    assert images.check(images.example(name), size=64).shape == (1, 3, 64, 64)
+    assert checks.images(images.example(name), size=64).shape == (1, 3, 64, 64)
 
 
 @pytest.mark.parametrize("name, near", [("icecream", "ice cream"), ("rice", "cooked rice"), ("spagetti", "spaghetti")])
@@ -291,7 +291,7 @@ def test_example_in_a_style():
 
 def test_examples_are_distinct_seeded_and_nested():
     x, labels = images.examples(8)
-    assert images.check(x, size=64).shape[0] == len(set(labels)) == 8
+    assert checks.images(x, size=64).shape[0] == len(set(labels)) == 8
     fewer, first = images.examples(4)
     assert first == labels[:4] and torch.equal(fewer, x[:4])
     assert images.examples(8, seed=1)[1] != labels
@@ -313,8 +313,16 @@ def test_missing_data_folder(tmp_path, monkeypatch):
 def test_another_data_folder(tmp_path, monkeypatch):
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), BLUE).save(buffer, "PNG")
-    row = {"image": {"bytes": buffer.getvalue(), "path": "a.png"}, "label": "sea", "keywords": ["blue"], "style": "flat",
-           "concept": "sea", "group": "nature", "split": "heldout", "licence": "CC0-1.0"}
+    row = {
+        "image": {"bytes": buffer.getvalue(), "path": "a.png"},
+        "label": "sea",
+        "keywords": ["blue"],
+        "style": "flat",
+        "concept": "sea",
+        "group": "nature",
+        "split": "heldout",
+        "licence": "CC0-1.0",
+    }
     (tmp_path / "images").mkdir()
     pd.DataFrame([row]).to_parquet(tmp_path / "images" / "a.parquet")
     monkeypatch.setenv("TREG_EDU_DATA", str(tmp_path))
@@ -323,11 +331,11 @@ def test_another_data_folder(tmp_path, monkeypatch):
 
 def test_what_is_written_beside_takes_its_place_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "a.json"
-    with images.written_beside(path) as beside:
+    with files.written_beside(path) as beside:
         beside.write_text("one")
         assert not path.exists()
     with pytest.raises(KeyboardInterrupt):
-        with images.written_beside(path) as beside:
+        with files.written_beside(path) as beside:
             beside.write_text("tw")
             raise KeyboardInterrupt
     assert path.read_text() == "one" and list(path.parent.iterdir()) == [path]

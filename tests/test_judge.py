@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from treg_edu import load_judge, metrics
-from treg_edu.images import data_folder
+from treg_edu.files import data_folder
 
 FOLDER = data_folder() / "judge"
 
@@ -78,7 +78,9 @@ def test_the_judge_is_another_network_than_the_priors_clip(judge, prior):
     assert theirs.config.num_block_repeats != ours.config.num_block_repeats
     pairs = ((theirs, ours), (prior.clip.text_model, judge.text_encoder))
     for towers in pairs:
-        learnt = [{parameter.detach().numpy().tobytes() for parameter in tower.parameters() if parameter.unique().numel() > 1} for tower in towers]
+        learnt = [
+            {parameter.detach().numpy().tobytes() for parameter in tower.parameters() if parameter.unique().numel() > 1} for tower in towers
+        ]
         assert len(learnt[0]) > 30 and not learnt[0] & learnt[1]
 
 

@@ -1,4 +1,4 @@
-"""treg_edu.latent_diffusion: what a prior promises, against diffusers and transformers called directly."""
+"""treg_edu.priors: what a prior promises, against diffusers and transformers called directly."""
 
 import copy
 import inspect
@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler
 from torch.nn import functional as F
 
 import treg_edu as te
-from treg_edu.images import data_folder
+from treg_edu.files import data_folder
 from treg_edu.operators import SuperResolution
 
 FOLDER = data_folder() / "prior"
@@ -92,9 +92,9 @@ def test_sizes_that_only_the_autoencoder_divides(prior):
 
 
 def test_the_training_side_is_read_from_the_configuration(prior):
-    assert te.latent_diffusion.training_side() == te.latent_diffusion.training_side(str(FOLDER)) == 64
+    assert te.priors.training_side() == te.priors.training_side(str(FOLDER)) == 64
     with pytest.raises(FileNotFoundError, match="^name: "):
-        te.latent_diffusion.training_side("no model")
+        te.priors.training_side("no model")
 
 
 # Words
@@ -125,7 +125,9 @@ def words_that_fill(prior):
 
 
 def test_one_string_is_a_list_of_one_and_no_text_is_refused(prior):
-    assert torch.equal(prior.embed_text("fox"), prior.embed_text(["fox"])) and torch.equal(prior.embed_labels("fox"), prior.embed_labels(["fox"]))
+    assert torch.equal(prior.embed_text("fox"), prior.embed_text(["fox"])) and torch.equal(
+        prior.embed_labels("fox"), prior.embed_labels(["fox"])
+    )
     for embed in (prior.embed_text, prior.embed_labels):
         with pytest.raises(ValueError, match="^texts: got none, expected"):
             embed([])
@@ -213,7 +215,7 @@ def test_predict_noise_turns_v_into_noise(prior):
 
 def test_a_folder_is_a_name(prior, tmp_path):
     for part in FOLDER.iterdir():
-        if part.name != "treg.json":
+        if part.name != "recommended.json":
             (tmp_path / part.name).symlink_to(part)
     other = te.load_prior(str(tmp_path))
     assert other.recommended == {} and other.dtype == torch.float32
@@ -231,9 +233,9 @@ def test_loading_is_silent():
 
 
 def test_the_recommended_settings_are_settings_of_treg(prior):
-    assert prior.recommended == json.loads((FOLDER / "treg.json").read_text())
-    assert {"steps", "guidance_scale"} <= prior.recommended.keys()
-    inspect.signature(te.treg).bind(prior, None, None, "fox", **prior.recommended)
+    assert prior.recommended["treg"] == json.loads((FOLDER / "recommended.json").read_text())
+    assert {"steps", "guidance_scale"} <= prior.recommended["treg"].keys()
+    inspect.signature(te.treg).bind(prior, None, None, "fox", **prior.recommended["treg"])
 
 
 def test_the_bundled_prior_is_not_there(monkeypatch, tmp_path):
@@ -291,7 +293,9 @@ def test_parts_of_other_models_are_refused(prior):
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    small = dict(sample_size=8, block_out_channels=(32,), down_block_types=("CrossAttnDownBlock2D",), mid_block_type=None, layers_per_block=1)
+    small = dict(
+        sample_size=8, block_out_channels=(32,), down_block_types=("CrossAttnDownBlock2D",), mid_block_type=None, layers_per_block=1
+    )
     small |= dict(up_block_types=("CrossAttnUpBlock2D",), attention_head_dim=4, norm_num_groups=8)
     inpainting = UNet2DConditionModel(**small, in_channels=9, cross_attention_dim=192)
     wide = UNet2DConditionModel(**small, in_channels=4, cross_attention_dim=64)
@@ -368,7 +372,7 @@ def test_treg_follows_the_prior(elsewhere, monkeypatch, negation):
     monkeypatch.setattr(te.consistency, "conjugate_gradient", lambda matvec, b, x, iterations: matvec(x) + b)
     monkeypatch.setattr(te.metrics, "check", lambda x, name: x)
     for step in te.treg(elsewhere, SuperResolution(16), rand(2, 3, 4, 4), "fox", steps=2, negation=negation):
-        assert_on("meta", step.z_t, step.z0, step.z_next, step.null_embedding, step.x_hat, step.residual)
+        assert_on("meta", step.z_t, step.z0, step.z_next, step.null_embedding, step.x_hat, step.misfit)
 
 
 def test_a_measurement_left_elsewhere_is_brought_to_the_image(monkeypatch):
@@ -376,7 +380,7 @@ def test_a_measurement_left_elsewhere_is_brought_to_the_image(monkeypatch):
     operator, x = SuperResolution(16), rand(1, 3, 64, 64).to("meta")
     assert_on("meta", te.metrics.y_mse(operator, x, rand(1, 3, 4, 4)))
     fourier = te.operators.FourierMagnitude()
-    assert_on("meta", te.phase_retrieval.residual(fourier, x, fourier.A(rand(1, 3, 64, 64))))
+    assert_on("meta", te.phase_retrieval.misfit(fourier, x, fourier.A(rand(1, 3, 64, 64))))
 
 
 def test_lower_precision_meets_what_is_float32(prior):

@@ -19,7 +19,9 @@ def shapes(size):
     """The names and shapes of the published weights."""
 
     def norm(name, channels):
-        return {f"{name}.{kind}": (channels,) for kind in ("weight", "bias", "running_mean", "running_var")} | {f"{name}.num_batches_tracked": ()}
+        return {f"{name}.{kind}": (channels,) for kind in ("weight", "bias", "running_mean", "running_var")} | {
+            f"{name}.num_batches_tracked": ()
+        }
 
     found = {"_conv_stem.weight": (32, 3, 3, 3), "_conv_head.weight": (1280, 320, 1, 1), "_fc.weight": (1000, 1280), "_fc.bias": (1000,)}
     found |= norm("_bn0", 32) | norm("_bn1", 1280)
@@ -127,7 +129,7 @@ def test_a_clip_keeps_the_tower_it_is_given(wheels, prior):
 
 
 def test_clip_and_judge_begin_from_photographs(wheels, tmp_path):
-    frame = pd.read_parquet(images.data_folder() / "images" / "emoji.parquet")
+    frame = pd.read_parquet(files.data_folder() / "images" / "emoji.parquet")
     labels = frame.loc[frame["split"] == "heldout", "label"].unique()[:3]
     corpus, runs = tmp_path / "few.parquet", tmp_path / "runs"
     frame[frame["label"].isin(labels)].to_parquet(corpus)

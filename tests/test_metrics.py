@@ -73,9 +73,7 @@ def test_ssim_falls_with_noise():
     assert (b < a).all() and (a < 1).all()
 
 
-@pytest.mark.parametrize(
-    "metric", [metrics.psnr, metrics.ssim, lambda x_hat, x: metrics.perceptual_distance(TwoStages(), x, x_hat)]
-)
+@pytest.mark.parametrize("metric", [metrics.psnr, metrics.ssim, lambda x_hat, x: metrics.perceptual_distance(TwoStages(), x, x_hat)])
 def test_one_truth_for_many_reconstructions(metric):
     x, x_hat = images(1), images(3, seed=1)
     torch.testing.assert_close(metric(x_hat, x), metric(x_hat, x.expand(3, -1, -1, -1)))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from treg_edu.negation import adaptive_negation, similarity
+from treg_edu.negation import adaptive_negation, negation_loss
 
 
 def randn(*shape, seed=0):
@@ -20,14 +20,14 @@ def embedding_and_feature(dtype=torch.float64):
 def test_similarity_is_the_mean_over_tokens_of_the_inner_product():
     c, f = embedding_and_feature()
     by_hand = torch.stack([sum(f[b] @ c[b, l] for l in range(7)) / 7 / f[b].norm() for b in range(3)])
-    torch.testing.assert_close(similarity(f, c), by_hand)
-    torch.testing.assert_close(similarity(5 * f, c), by_hand)
+    torch.testing.assert_close(negation_loss(f, c), by_hand)
+    torch.testing.assert_close(negation_loss(5 * f, c), by_hand)
 
 
 def test_its_gradient_is_the_feature_on_every_token():
     c, f = embedding_and_feature()
     c.requires_grad_()
-    (gradient,) = torch.autograd.grad(similarity(f, c).sum(), c)
+    (gradient,) = torch.autograd.grad(negation_loss(f, c).sum(), c)
     torch.testing.assert_close(gradient, (F.normalize(f, dim=-1) / 7)[:, None].expand(3, 7, 16))
 
 
@@ -57,7 +57,7 @@ def test_the_similarity_falls_and_nothing_else_is_touched():
     with torch.no_grad():
         moved = adaptive_negation(c, f)
         assert not torch.is_grad_enabled()
-    assert (similarity(f, moved) < similarity(f, c)).all() and not moved.requires_grad
+    assert (negation_loss(f, moved) < negation_loss(f, c)).all() and not moved.requires_grad
     assert torch.equal(c, c_before) and torch.equal(f, f_before)
 
 
@@ -99,5 +99,5 @@ def test_the_projected_variant_descends_the_similarity_in_the_shared_space(prior
     P = prior64.clip.text_projection
     f, c = randn(2, P.out_features), randn(2, 7, P.in_features)
     moved = adaptive_negation(c, prior64.to_hidden_space(f))
-    assert (similarity(f, P(moved)) < similarity(f, P(c))).all()
+    assert (negation_loss(f, P(moved)) < negation_loss(f, P(c))).all()
     torch.testing.assert_close(moved - c, -0.01 * (f @ P.weight).sign()[:, None].expand_as(c), rtol=0, atol=1e-4)

@@ -77,10 +77,14 @@ def test_phrases_mean_what_the_teacher_says(folder, frame, monkeypatch):
 
 def test_no_phrase_has_all_the_words_of_a_paraphrase(folder, frame, monkeypatch):
     monkeypatch.setattr(phrases, "load_teacher", lambda folder: bag_of_words)
-    listed = pd.read_csv(images.data_folder() / "paraphrases.csv")["text"]
+    listed = pd.read_csv(files.data_folder() / "paraphrases.csv")["text"]
     said_before = phrases.build(folder, frame)["text"]
     longest = max(said_before, key=len)
-    for text in (said_before[3], f"the {said_before[8]}", longest.rsplit(" ", 1)[0]):  # each, were it listed, would be left out with what says more
+    for text in (
+        said_before[3],
+        f"the {said_before[8]}",
+        longest.rsplit(" ", 1)[0],
+    ):  # each, were it listed, would be left out with what says more
         monkeypatch.setattr(phrases.pd, "read_csv", lambda _, text=text: pd.DataFrame({"text": [*listed, text]}))
         kept = set(phrases.build(folder, frame)["text"])
         left_out = set(said_before) - kept
@@ -99,7 +103,7 @@ def test_a_tower_that_goes_on_says_what_the_other_said(prior):
     """Having learnt nothing yet, with the tokenizer of the other, its states are the other's, and further off by what they are shifted."""
     from transformers import CLIPTextModel
 
-    _, frame = data.load(images.data_folder() / "images" / "emoji.parquet", "train")
+    _, frame = data.load(files.data_folder() / "images" / "emoji.parquet", "train")
     texts, concepts = clip.distinct_captions(frame[frame["label"].isin(["fox", "pizza"])])
     assert texts[:2] == ["fox", "pizza"] and texts[-1] == "" and concepts[:2] == [0, 1] and concepts[-1] == -1
     states, ends = clip.said_by(prior.text_encoder, prior.tokenizer, texts)

@@ -9,11 +9,11 @@ import json
 import pytest
 import torch
 
-from treg_edu import images, load_judge, metrics
+from treg_edu import files, images, load_judge, metrics
 from treg_edu.training import evaluate
 from treg_edu.training import vae as autoencoder
 
-CARD = json.loads((images.data_folder() / "prior" / "evaluation.json").read_text())
+CARD = json.loads((files.data_folder() / "prior" / "evaluation.json").read_text())
 
 ASKED = {
     "VAE, PSNR of held-out images ≥ 32 dB": lambda: CARD["vae"]["psnr"] >= 32,
@@ -116,8 +116,8 @@ def test_sets_are_compared_by_as_many_of_each(prior, judge, monkeypatch):
 
 
 def test_the_card_tells_the_size():
-    files = list((images.data_folder() / "prior").rglob("*.safetensors"))
-    assert sum(file.stat().st_size for file in files) / 1e6 == pytest.approx(CARD["megabytes"], abs=0.1)
+    weights = list((files.data_folder() / "prior").rglob("*.safetensors"))
+    assert sum(file.stat().st_size for file in weights) / 1e6 == pytest.approx(CARD["megabytes"], abs=0.1)
 
 
 def test_the_judge_is_no_copy_of_the_prior(prior, judge, heldout):

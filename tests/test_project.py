@@ -24,8 +24,7 @@ CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
 (CONDA_PIP,) = [line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)]
 EXTRAS = PROJECT["optional-dependencies"]
-DIRECT = {canonicalize_name(Requirement(line).name): Requirement(line)
-          for line in sum(EXTRAS.values(), PROJECT["dependencies"])}
+DIRECT = {canonicalize_name(Requirement(line).name): Requirement(line) for line in sum(EXTRAS.values(), PROJECT["dependencies"])}
 ON_DEMAND = {canonicalize_name(Requirement(line).name) for line in EXTRAS["browser"]}
 
 
@@ -83,8 +82,7 @@ def test_deepinv_is_installed_apart_and_as_pinned():
 
 
 def test_everything_deepinv_needs_but_torchvision_is_a_direct_dependency():
-    needed = {canonicalize_name(Requirement(line).name) for line in importlib.metadata.requires("deepinv")
-              if "extra ==" not in line}
+    needed = {canonicalize_name(Requirement(line).name) for line in importlib.metadata.requires("deepinv") if "extra ==" not in line}
     assert needed - {"torchvision"} <= set(DIRECT)
 
 

@@ -56,8 +56,15 @@ def test_claims_are_differences_of_the_same_images():
     arms = {"true text": 0.9, "null text": 0.4, "another text": 0.5, "true text, no negation": 0.7, "another text, no negation": 0.5}
     rows = pd.DataFrame(
         [
-            {"arm": arm, "image": f"{i}", "top1": base + 0.01 * i, "similarity": base - 0.1 * i, "y_mse": 1 + base + i, "seed": s,
-             "variance": (i + 1) * (2 if arm == "null text" else 1)}
+            {
+                "arm": arm,
+                "image": f"{i}",
+                "top1": base + 0.01 * i,
+                "similarity": base - 0.1 * i,
+                "y_mse": 1 + base + i,
+                "seed": s,
+                "variance": (i + 1) * (2 if arm == "null text" else 1),
+            }
             for arm, base in arms.items()
             for i in range(5)
             for s in range(2)
@@ -67,4 +74,6 @@ def test_claims_are_differences_of_the_same_images():
     assert told["judge's top-1, text − null text"] == pytest.approx((0.5, 0.5, 0.5))
     assert told["judge's similarity, negation on − off, true text"] == pytest.approx((0.2, 0.2, 0.2))
     assert told["variance, text / null text"] == pytest.approx((0.5, 0.5, 0.5))
-    assert told["y-MSE, another text / true text"][0] == pytest.approx(np.mean([1.5 + i for i in range(5)]) / np.mean([1.9 + i for i in range(5)]))
+    assert told["y-MSE, another text / true text"][0] == pytest.approx(
+        np.mean([1.5 + i for i in range(5)]) / np.mean([1.9 + i for i in range(5)])
+    )

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from treg_edu.training import corpus as corpora, redraw
+from treg_edu.training import corpus as corpora
+from treg_edu.training import redraw
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><g fill="none"><path fill="#F80" d="M2 2h6v12H2z"/>'

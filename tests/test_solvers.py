@@ -48,7 +48,7 @@ def test_solve_shows_its_progress_and_can_be_silent(prior, y, capsys):
 
 
 def test_an_unknown_solver(prior, y):
-    with pytest.raises(ValueError, match="^solver: got 'treq', expected one of treg"):
+    with pytest.raises(ValueError, match="^solver: got 'treq', expected one of 'treg'"):
         te.solve("treq", prior, OPERATOR, y, "fox")
 
 

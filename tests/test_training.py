@@ -18,10 +18,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from treg_edu import images
-from treg_edu.training import clip, corpus as corpora, data, loop, recipes, redraw, unet, vae
+from treg_edu import files, images
+from treg_edu.training import clip, data, loop, recipes, redraw, unet, vae
+from treg_edu.training import corpus as corpora
 
-CORPUS = images.data_folder() / "images" / "emoji.parquet"
+CORPUS = files.data_folder() / "images" / "emoji.parquet"
 
 RUN = """
 import torch, sys
@@ -114,7 +115,9 @@ def test_standardising_latents_changes_no_picture():
         assert torch.allclose(model.decode(after.mode()).sample, before, atol=1e-4)
     assert torch.allclose(after.mean.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
     assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-3)
-    assert torch.allclose(after.std / after.std.mean((0, 2, 3), keepdim=True), log_ratio.std / log_ratio.std.mean((0, 2, 3), keepdim=True), rtol=1e-3)
+    assert torch.allclose(
+        after.std / after.std.mean((0, 2, 3), keepdim=True), log_ratio.std / log_ratio.std.mean((0, 2, 3), keepdim=True), rtol=1e-3
+    )
 
 
 def test_augmentation_never_mirrors():
@@ -338,7 +341,7 @@ def test_two_versions_of_a_package_are_not_chosen_from(packages):
 
 def test_paraphrases_are_no_captions():
     """`data/paraphrases.csv` asks for things in words that no training has read as a caption."""
-    asked, rows = pd.read_csv(images.data_folder() / "paraphrases.csv"), images.captions()
+    asked, rows = pd.read_csv(files.data_folder() / "paraphrases.csv"), images.captions()
     assert len(asked) == 100 and asked["text"].is_unique and asked["label"].is_unique
     assert len(set(asked["label"]) & set(rows["label"])) == 65  # the others wait for a wider corpus
     said = set(rows["label"].str.lower()) | {keyword.lower() for keywords in rows["keywords"] for keyword in keywords}

@@ -157,16 +157,16 @@ def test_every_step_carries_what_the_contract_names(prior):
     walk = run(prior, SR, y, "fox", steps=5, seed=11)
     assert all(isinstance(step, Step) for step in walk)
     assert [(step.index, step.t) for step in walk] == [(0, 999), (1, 799), (2, 599), (3, 399), (4, 199)]
-    torch.testing.assert_close(walk[0].z_t, te.diffusion.randn(te.diffusion.generators(11, 2), (4, 16, 16)))
+    torch.testing.assert_close(walk[0].z_t, te.noise.randn(te.noise.generators(11, 2), (4, 16, 16)))
     for step, following in zip(walk, walk[1:]):
         assert torch.equal(step.z_next, following.z_t)
     for step in walk:
         assert step.z_t.shape == step.z0.shape == step.z_next.shape == (2, 4, 16, 16)
         assert step.null_embedding.shape == prior.embed_text(["", ""]).shape
-        assert (step.x_hat is None) == (step.residual is None) == (step.index in (1, 2))  # Γ = {0, 3}, and the last
+        assert (step.x_hat is None) == (step.misfit is None) == (step.index in (1, 2))  # Γ = {0, 3}, and the last
         if step.x_hat is not None:
             assert step.x_hat.shape == (2, 3, 64, 64) and 0 <= step.x_hat.min() and step.x_hat.max() <= 1
-            torch.testing.assert_close(step.residual, (y - SR.A(step.x_hat)).square().mean(dim=(1, 2, 3)))
+            torch.testing.assert_close(step.misfit, (y - SR.A(step.x_hat)).square().mean(dim=(1, 2, 3)))
     assert torch.equal(walk[-1].z_next, walk[-1].z0)  # ᾱ = 1 at the end
     torch.testing.assert_close(walk[-1].x_hat, prior.decode(walk[-1].z0).clamp(0, 1))
 
@@ -174,7 +174,7 @@ def test_every_step_carries_what_the_contract_names(prior):
 def test_a_consistency_step_explains_the_measurement(prior):
     y = measure(BOX)
     step = next(te.treg(prior, BOX, y, "fox", steps=4))
-    assert step.residual.item() < 1e-4
+    assert step.misfit.item() < 1e-4
     torch.testing.assert_close(BOX.A(step.x_hat), y.clamp(0, 1), rtol=0, atol=1e-2)
 
 

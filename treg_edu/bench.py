@@ -14,10 +14,9 @@ from typing import NamedTuple
 import torch
 
 from . import diffusion
-from .latent_diffusion import load_prior
 from .operators import GaussianBlur, Inpainting, LinearOperator, SuperResolution
-from .solvers import solve
-from .treg import treg
+from .priors import load_prior
+from .solvers import solve, treg
 
 STEPS, BATCH = 20, 4
 IMAGES = (16, 3, 64, 64)
@@ -78,10 +77,10 @@ def sampling_rows(prior, repetitions):
 
     TReg as published reconciles at every third of the first 85 % of the steps; a prior may recommend more.
     """
-    guidance = prior.recommended.get("guidance_scale", 7.5)
+    guidance = prior.recommended["treg"].get("guidance_scale", 7.5)
     operator = SuperResolution(16)
     y = operator.measure(torch.rand(BATCH, 3, 64, 64), sigma=0.005)
-    settings = {**prior.recommended, "steps": STEPS}
+    settings = {**prior.recommended["treg"], "steps": STEPS}
     published = {name: value for name, value in settings.items() if name not in ("every", "until")}
 
     def reconstructing(settings):

@@ -6,31 +6,17 @@
 No gradient passes through a network in either.
 """
 
+from typing import Any
+
 import torch
 
-from .operators import conjugate_gradient, inner
+from .operators import conjugate_gradient, inner, vjp
 
 ENOUGH = 1e-4
 """A step must lower the objective by this share of what its slope promises (Nocedal & Wright 2006, §3.1)."""
 
 
-def is_linear(operator):
-    """Whether the operator has a proximal map in closed form, as ours (`LinearOperator`) and deepinv's (`LinearPhysics`) do.
-
-    `A_adjoint` tells nothing: deepinv's nonlinear `PhaseRetrieval` has one, that of the linear map inside it.
-    """
-    return hasattr(operator, "prox_l2")
-
-
-def image_shape(operator, y):
-    """(H, W) of the images that the operator measures, read off its back-projection of y.
-
-    Of one sample where A is nonlinear: deepinv's `PhaseRetrieval.A_dagger` is fifty iterations.
-    """
-    return tuple((operator.A_adjoint(y) if is_linear(operator) else operator.A_dagger(y[:1])).shape[-2:])
-
-
-def pixel_step(operator, y, x, lam=1e-4, iterations=5):
+def pixel_step(operator: Any, y: torch.Tensor, x: torch.Tensor, lam: float = 1e-4, iterations: int = 5) -> torch.Tensor:
     """The image that explains y and stays near x, for linear A.
 
     (AᵀA + λ I) x̂ = Aᵀ y + λ x, by conjugate gradient from x      (Kim et al. 2025, Algorithm 1)
@@ -45,7 +31,14 @@ def pixel_step(operator, y, x, lam=1e-4, iterations=5):
     )
 
 
-def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50, start=None):
+def pixel_step_nonlinear(
+    operator: Any,
+    y: torch.Tensor,
+    x: torch.Tensor,
+    lam: float = 1e-4,
+    iterations: int = 50,
+    start: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The same objective for nonlinear A, over images in [0, 1], by projected gradient descent from `start`, or x, with a line search.
 
     f(x̂) = ½ ‖y − A(x̂)‖² + ½ λ ‖x̂ − x‖²,   ∇f = J_Aᵀ (A(x̂) − y) + λ (x̂ − x)
@@ -56,10 +49,10 @@ def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50, start=None):
     Each iteration takes one A and one Jᵀ; each sample has its own η.  Returns (B, 3, H, W).
     """
 
-    def objective(x_hat):
-        residual, away = operator.A(x_hat) - y, x_hat - x
-        value = inner(residual, residual).view(-1, 1, 1, 1) + lam * inner(away, away)
-        return value / 2, operator.A_vjp(x_hat, residual) + lam * away
+    def objective(x_hat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        off, away = operator.A(x_hat) - y, x_hat - x
+        value = inner(off, off).view(-1, 1, 1, 1) + lam * inner(away, away)
+        return value / 2, vjp(operator, x_hat, off) + lam * away
 
     x_hat = (x if start is None else start).clamp(0, 1)
     value, gradient = objective(x_hat)
@@ -73,7 +66,7 @@ def pixel_step_nonlinear(operator, y, x, lam=1e-4, iterations=50, start=None):
     return x_hat
 
 
-def latent_step(z_y, z0, alpha_bar_prev):
+def latent_step(z_y: torch.Tensor, z0: torch.Tensor, alpha_bar_prev: torch.Tensor) -> torch.Tensor:
     """The latent between what the measurement says and what the text says.
 
     ẑ = ᾱ_{t−1} E(x̂) + (1 − ᾱ_{t−1}) ẑ₀,  as ζ / (ζ + γ) = ᾱ_{t−1}      (Kim et al. 2025, Algorithm 1)
@@ -84,7 +77,7 @@ def latent_step(z_y, z0, alpha_bar_prev):
     return alpha_bar_prev * z_y + (1 - alpha_bar_prev) * z0
 
 
-def renoise(z0, noise, fresh_noise, alpha_bar_prev):
+def renoise(z0: torch.Tensor, noise: torch.Tensor, fresh_noise: torch.Tensor, alpha_bar_prev: torch.Tensor) -> torch.Tensor:
     """Down one noise level with part of the noise renewed, so that the next steps can follow a latent that was moved.
 
     z_{t−1} = √ᾱ_{t−1} ẑ + √(1 − ᾱ_{t−1}) (√(1 − ᾱ_{t−1}) ε̂ + √ᾱ_{t−1} ε),  ε ~ N(0, I)      (Kim et al. 2025, Algorithm 1)
@@ -95,6 +88,6 @@ def renoise(z0, noise, fresh_noise, alpha_bar_prev):
     return alpha_bar_prev.sqrt() * z0 + (1 - alpha_bar_prev).sqrt() * mixed
 
 
-def is_consistency_step(index, steps, every=3, until=0.85):
+def is_consistency_step(index: int, steps: int, every: int = 3, until: float = 0.85) -> bool:
     """Whether step `index` of `steps` is in Γ: every third among the first 85 %  (the authors' code: 170 of 200)."""
     return index % every == 0 and index < until * steps

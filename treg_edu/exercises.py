@@ -55,7 +55,9 @@ def difference(found, expected, tolerance):
     if isinstance(expected, (bool, str)) or not isinstance(expected, numbers.Real):
         same = type(found) is type(expected) and found == expected
     else:
-        same = isinstance(found, numbers.Real) and not isinstance(found, bool) and math.isclose(found, expected, rel_tol=0, abs_tol=tolerance)
+        same = (
+            isinstance(found, numbers.Real) and not isinstance(found, bool) and math.isclose(found, expected, rel_tol=0, abs_tol=tolerance)
+        )
     return "" if same else f"expected {_short(expected)}, found {_short(found)}"
 
 
@@ -277,7 +279,9 @@ def check_steepest_step(attempt):
         r = b - matvec(x)
         alpha = (r * r).sum((1, 2, 3), keepdim=True) / (r * matvec(r)).sum((1, 2, 3), keepdim=True)
         cases.append((f"a diagonal M and {'a batch of 3' if i else 'λ = 1'}", (matvec, b, x), x + alpha * r))
-    verdict(attempt, cases, "the step along the residual that ends where the slope along it is zero; the sums run over each sample alone", 1e-3)
+    verdict(
+        attempt, cases, "the step along the residual that ends where the slope along it is zero; the sums run over each sample alone", 1e-3
+    )
 
 
 def check_noise_gain(attempt):
@@ -286,7 +290,11 @@ def check_noise_gain(attempt):
     for i, lam in enumerate([0.25, 1e-2, 4.0]):
         s = 2 * _random(6, seed=460 + i)
         cases.append((f"λ = {lam:g}", (s, lam), (s / (s**2 + lam), 0.5 / lam**0.5)))
-    verdict(attempt, cases, "in the basis of the singular vectors (s² + λ) x̂ = s y + λ x; y carries the noise. Then set the derivative by s to zero")
+    verdict(
+        attempt,
+        cases,
+        "in the basis of the singular vectors (s² + λ) x̂ = s y + λ x; y carries the noise. Then set the derivative by s to zero",
+    )
 
 
 # 05_text_regularization
@@ -309,7 +317,11 @@ def check_latent_step_of_two_texts(attempt):
         latents = [_normal(2, 4, 3, 3, seed=80 + 3 * i + k) for k in range(3)]
         expected = sum(w * z for w, z in zip(weights, latents)) / sum(weights)
         cases.append((f"ζ, γ₁, γ₂ = {weights}", (*latents, *weights), expected))
-    verdict(attempt, cases, "the gradient is a weighted sum of three differences; where it vanishes, z is a weighted mean, and its weights sum to 1")
+    verdict(
+        attempt,
+        cases,
+        "the gradient is a weighted sum of three differences; where it vanishes, z is a weighted mean, and its weights sum to 1",
+    )
 
 
 def check_treg_step(attempt):
@@ -388,7 +400,9 @@ def check_pull_back(attempt):
     for i, (B, p, d) in enumerate([(1, 3, 5), (3, 6, 4), (2, 4, 4)]):
         feature, P = 2 * _normal(B, p, seed=630 + i), _normal(p, d, seed=640 + i)
         cases.append((f"B, p, d = {B, p, d}", (feature, P), torch.einsum("bp,pd->bd", feature / feature.norm(dim=1, keepdim=True), P)))
-    verdict(attempt, cases, "⟨f, P c⟩ = ⟨Pᵀ f, c⟩; the length is taken of f, before the matrix, and the rows of a batch stand on the left of P")
+    verdict(
+        attempt, cases, "⟨f, P c⟩ = ⟨Pᵀ f, c⟩; the length is taken of f, before the matrix, and the rows of a batch stand on the left of P"
+    )
 
 
 def check_shortest_move(attempt):

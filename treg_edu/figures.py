@@ -292,7 +292,7 @@ def copies_found(orientations, shares, chance, coin):
         places = np.arange(len(names)) + (index + 0.5) * width - 0.4
         right.bar(places, mean, width, yerr=[mean - low, high - mean], capsize=3, **style, edgecolor="black", lw=0.5, label=method)
     for place, name in enumerate(names):
-        line, = right.plot([place - 0.45, place + 0.45], [chance[name]] * 2, color="black", linestyle="--", linewidth=1.2)
+        (line,) = right.plot([place - 0.45, place + 0.45], [chance[name]] * 2, color="black", linestyle="--", linewidth=1.2)
     line.set_label(coin)
     right.set_xticks(range(len(names)), names, fontsize=9)
     right.set_ylabel("share of pictures, 95 % interval", fontsize=9)
@@ -420,7 +420,11 @@ def cg_iterations(counts, walks, sigma):
 
     counts: K numbers of iterations.  walks: {operator: (distance (K,), residual (K,))}.  sigma: the noise, drawn as a level.
     """
-    styles = [dict(color="tab:blue", marker="o"), dict(color="tab:red", marker="s", linestyle="--"), dict(color="0.3", marker="^", linestyle=":")]
+    styles = [
+        dict(color="tab:blue", marker="o"),
+        dict(color="tab:red", marker="s", linestyle="--"),
+        dict(color="0.3", marker="^", linestyle=":"),
+    ]
     figure = _figure(8.5, 3.2)
     left, right = figure.subplots(1, 2)
     for (name, (distance, residual)), style in zip(walks.items(), styles):
@@ -467,7 +471,9 @@ def along_trajectory(curves, levels):
         axes.fill_between(t, low, high, color=style["color"], alpha=0.2, linewidth=0)
     for name, value in levels.items():
         axes.axhline(value, color="black", linewidth=0.8)
-        axes.annotate(name, (1, value), xytext=(-2, 3), textcoords="offset points", xycoords=axes.get_yaxis_transform(), fontsize=8, ha="right")
+        axes.annotate(
+            name, (1, value), xytext=(-2, 3), textcoords="offset points", xycoords=axes.get_yaxis_transform(), fontsize=8, ha="right"
+        )
     axes.invert_xaxis()
     axes.set_yscale("log")
     _label(axes, "t (noise on the left, data on the right)", "RMS of y − A(·), 95 % interval")
@@ -628,7 +634,11 @@ def null_directions(shifts, losses, marks):
     for name, shift in marks.items():
         axes.axvline(shift, color="0.5", linewidth=0.8, linestyle=":")
         axes.annotate(name, (shift, 0), xytext=(3, 4), xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
-    _label(axes, "move of the null text, RMS per number: < 0 away from the picture, > 0 towards it", "error of the noise estimate,\nrelative to no move")
+    _label(
+        axes,
+        "move of the null text, RMS per number: < 0 away from the picture, > 0 towards it",
+        "error of the noise estimate,\nrelative to no move",
+    )
     axes.legend(fontsize=9)
     return figure
 

@@ -3,44 +3,24 @@
 import difflib
 import functools
 import io
-import os
 import struct
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from . import checks, files
+
 SPLITS = ("train", "heldout")
 SIBLINGS = ("fluent", "fluent flat")  # one drawing, with gradients and without: where one is held out, the other is mostly trained on
-ROUNDING = 1e-4  # how far outside [0, 1] float arithmetic may leave a value that is meant to lie in it
 # Pillow documents OSError for a damaged file; its decoders also let these through.
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError, struct.error)
 
 
-class ImageError(ValueError):
+class ImageError(checks.ArgumentError):
     """A file or a picture that cannot become a (1, 3, size, size) tensor."""
-
-
-def check(x, name="x", size=None):
-    """Return `x` if it is a batch of images, else say which part of the contract it breaks.
-
-    x: (B, 3, H, W), floating point, finite, values in [0, 1].  size: H = W where given.
-    name: the argument's name in the message.
-    """
-    side = f"{size}, {size}" if size else "H, W"
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"{name}: got {type(x).__name__}, expected a torch.Tensor of shape (B, 3, {side})")
-    if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape or (size and x.shape[2:] != (size, size)):
-        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (B, 3, {side})")
-    if not x.is_floating_point():
-        raise TypeError(f"{name}: got dtype {x.dtype}, expected floating point with values in [0, 1]")
-    low, high = x.min().item(), x.max().item()
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also catches NaN, which compares false
-        raise ValueError(f"{name}: got values from {low:.4g} to {high:.4g}, expected finite values in [0, 1]")
-    return x
 
 
 # From files, and back
@@ -67,8 +47,7 @@ def read(path, size=64):
         raise ImageError(f"path: {str(path)!r}: {error}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ImageError(
-            f"path: {str(path)!r} holds too many pixels to be decoded safely ({error}); "
-            f"expected at most {Image.MAX_IMAGE_PIXELS}"
+            f"path: {str(path)!r} holds too many pixels to be decoded safely ({error}); expected at most {Image.MAX_IMAGE_PIXELS}"
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
@@ -83,8 +62,7 @@ def read(path, size=64):
 
 def from_pil(image, size=64):
     """A Pillow image as (1, 3, size, size) in [0, 1]: white behind, the central square, Lanczos resampling."""
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"size: got {size!r}, expected a positive int")
+    size = checks.integer("size", size)
     if 0 in image.size:
         raise ImageError(f"image: got {image.width}×{image.height} pixels, expected at least 1×1")
     upright = ImageOps.exif_transpose(image)
@@ -101,8 +79,7 @@ def _eight_bit(image):
     grey = np.asarray(image, dtype=np.float64) / full
     if not (grey.min() >= 0 and grey.max() <= 1):
         raise ImageError(
-            f"image: got mode {image.mode!r} with values from {grey.min() * full:.6g} to {grey.max() * full:.6g}, "
-            f"expected 0 to {full:.6g}"
+            f"image: got mode {image.mode!r} with values from {grey.min() * full:.6g} to {grey.max() * full:.6g}, expected 0 to {full:.6g}"
         )
     return Image.fromarray((grey * 255).round().astype(np.uint8))
 
@@ -121,7 +98,7 @@ def _on_white(image):
 
 def to_pil(x):
     """One image (1, 3, H, W) or (3, H, W) in [0, 1] as an 8-bit Pillow image."""
-    x = check(x[None] if isinstance(x, torch.Tensor) and x.ndim == 3 else x)
+    x = checks.images("x", x[None] if isinstance(x, torch.Tensor) and x.ndim == 3 else x)
     if len(x) != 1:
         raise ValueError(f"x: got a batch of {len(x)}, expected one image (1, 3, H, W); index the batch")
     pixels = (x[0].detach().cpu().float().clamp(0, 1) * 255).round().byte()
@@ -134,31 +111,12 @@ def save(x, path):
     if path.suffix.lower() != ".png":
         raise ValueError(f"path: got {str(path)!r}, expected a name ending in .png")
     picture = to_pil(x)
-    with written_beside(path) as beside:
+    with files.written_beside(path) as beside:
         picture.save(beside, format="PNG")
     return path
 
 
-@contextmanager
-def written_beside(path):
-    """A path beside `path` to write to, in a folder made if need be; it takes its place at the end, and is removed if writing fails."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 # The captioned images that ship
-
-
-def data_folder():
-    """Where the shipped data lies: the folder named by TREG_EDU_DATA, else `data/` beside the package."""
-    named = os.environ.get("TREG_EDU_DATA")
-    return Path(named) if named else Path(__file__).resolve().parents[1] / "data"
 
 
 def captions():
@@ -167,7 +125,7 @@ def captions():
     image: PNG bytes.  label: "ice cream".  keywords: list of words.  style: "noto".  concept: the label as a slug.
     group: "food & drink".  split: "train" or "heldout".  licence: an SPDX name.
     """
-    return _captions(data_folder() / "images").copy()
+    return _captions(files.data_folder() / "images").copy()
 
 
 @functools.lru_cache(maxsize=2)

@@ -3,13 +3,15 @@
 No number of this course is graded by the network that was optimised against it.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch.nn import functional as F
 
-from .images import data_folder
-from .latent_diffusion import as_list, without_bars
+from . import checks, files
+from .priors.latent_diffusion import as_list, resized
+from .priors.loading import without_bars
 
 
 class Judge:
@@ -18,43 +20,39 @@ class Judge:
     Images: (B, 3, H, W) in [0, 1], of any size; they are judged at that of the image tower.
     """
 
-    def __init__(self, image_encoder, text_encoder, tokenizer):
+    def __init__(self, image_encoder: Any, text_encoder: Any, tokenizer: Any) -> None:
         self.image_encoder, self.text_encoder, self.tokenizer = image_encoder.eval(), text_encoder.eval(), tokenizer
 
-    def _normalised(self, x):
-        x = x.to(self.image_encoder.device, torch.float32)
-        side = self.image_encoder.config.image_size
-        if x.shape[-2:] != (side, side):
-            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        return 2 * x - 1
+    def _normalised(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * resized(x.to(self.image_encoder.device, torch.float32), self.image_encoder.config.image_size) - 1
 
     @torch.no_grad()
-    def embed_images(self, x):
+    def embed_images(self, x: torch.Tensor) -> torch.Tensor:
         """The mean feature of an image and its mirror image, (B, 3, H, W) → (B, p), not normalised."""
         x = self._normalised(x)
         return self.image_encoder(torch.cat([x, x.flip(-1)])).pooler_output.unflatten(0, (2, -1)).mean(0)
 
     @torch.no_grad()
-    def embed_labels(self, texts):
+    def embed_labels(self, texts: str | Iterable[str]) -> torch.Tensor:
         """B strings → (B, p), not normalised; one string is a list of one."""
         limit = self.tokenizer.model_max_length
         tokens = self.tokenizer(as_list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").input_ids
         return self.text_encoder(input_ids=tokens.to(self.text_encoder.device)).text_embeds
 
     @torch.no_grad()
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The last map of each size in the image tower, large to small, [(B, c, h, w), …], for `metrics.perceptual_distance`."""
         maps = self.image_encoder(self._normalised(x), output_hidden_states=True).hidden_states
         return list({each.shape[-2:]: each for each in maps}.values())
 
 
-def load_judge(folder=None, device="cpu"):
+def load_judge(folder: str | Path | None = None, device: str | torch.device = "cpu") -> Judge:
     """The judge in `folder`; the bundled one, `data/judge`, if None."""
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer, EfficientNetModel
 
-    folder = data_folder() / "judge" if folder is None else Path(folder)
+    folder = files.data_folder() / "judge" if folder is None else Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"folder: no judge at {folder}; clone the repository whole, or run `treg-edu train judge`")
+        checks.fail("folder", f"{str(folder)!r}, where no judge is", "the folder of one, or a whole installation", checks.MissingFileError)
     with without_bars():
         image_encoder = EfficientNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32, use_safetensors=True)
         return Judge(

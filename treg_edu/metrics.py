@@ -6,11 +6,13 @@ argument: a `model` with `embed_images(x) -> (B, d)` and `embed_labels([str]) ->
 solver which optimises the prior's own features is not marked by them.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from .images import check
+from . import checks, operators
 
 # Against the truth
 
@@ -51,8 +53,8 @@ def perceptual_distance(judge, x, x_hat):
 
 def _pair(x_hat, x):
     """Both images checked and of one shape, a single truth repeated for every reconstruction."""
-    check(x_hat, "x_hat")
-    check(x, "x")
+    checks.images("x_hat", x_hat)
+    checks.images("x", x)
     if x.shape != x_hat.shape and x.shape != (1, *x_hat.shape[1:]):
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected that of x_hat, {tuple(x_hat.shape)}, or a batch of 1")
     return x_hat, x.to(x_hat).expand_as(x_hat)
@@ -61,19 +63,18 @@ def _pair(x_hat, x):
 # Against the measurement
 
 
-@torch.no_grad()
-def y_mse(operator, x_hat, y):
-    """How well the measurement is explained: mean |y − A(x̂)|², which is σ² for the truth itself (times the
-    measured share of the pixels where some are hidden).
+def misfit(operator: Any, x_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """How well the measurement is explained: the RMS of y − A(x̂), which is about σ for the truth itself (times the root of the
+    measured share of the pixels where some are hidden); divided by σ it is about 1 for an image that is consistent with y.
 
     x_hat: (B, 3, H, W).  y: (B, …) as `operator.A` returns it, or (1, …).  Returns (B,).
     """
-    measured = operator.A(check(x_hat, "x_hat"))
-    if y.shape != measured.shape and y.shape != (1, *measured.shape[1:]):
-        raise ValueError(
-            f"y: got shape {tuple(y.shape)}, expected that of operator.A(x_hat), {tuple(measured.shape)}, or a batch of 1"
-        )
-    return (y.to(measured.device) - measured).abs().square().flatten(1).mean(dim=1)
+    return operators.misfit(operator, checks.images("x_hat", x_hat), y)
+
+
+def y_mse(operator: Any, x_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The square of `misfit`, mean |y − A(x̂)|²: the paper's y-MSE.  Arguments as there.  Returns (B,)."""
+    return operators.mean_square(operator, checks.images("x_hat", x_hat), y)
 
 
 # Against each other
@@ -84,7 +85,7 @@ def pixel_variance(x_hats):
 
     x_hats: (S, 3, H, W), S ≥ 2 reconstructions of one measurement.  Returns a scalar; unbiased (divided by S − 1).
     """
-    if len(check(x_hats, "x_hats")) < 2:
+    if len(checks.images("x_hats", x_hats)) < 2:
         raise ValueError("x_hats: got 1 reconstruction, expected at least 2 of one measurement")
     return x_hats.var(dim=0).mean()
 
@@ -107,7 +108,7 @@ def clip_similarity(image_features, text_features):
 def similarity(model, x_hat, text):
     """`clip_similarity` of images and their texts.  x_hat: (B, 3, H, W).  text: a string or a list of B.  Returns (B,)."""
     texts = [text] if isinstance(text, str) else list(text)
-    if len(texts) not in {1, len(check(x_hat, "x_hat"))}:
+    if len(texts) not in {1, len(checks.images("x_hat", x_hat))}:
         raise ValueError(f"text: got {len(texts)} strings, expected one, or one for each of the {len(x_hat)} images")
     return clip_similarity(model.embed_images(x_hat), model.embed_labels(texts))
 
@@ -134,7 +135,7 @@ def top_k(model, x_hat, labels, k=5):
     """
     if not 1 <= k <= len(labels):
         raise ValueError(f"k: got {k}, expected 1 to {len(labels)}, the number of labels")
-    image_features = normalize(model.embed_images(check(x_hat, "x_hat")), dim=1)
+    image_features = normalize(model.embed_images(checks.images("x_hat", x_hat)), dim=1)
     text_features = normalize(model.embed_labels(list(labels)), dim=1)
     indices = (image_features @ text_features.T).topk(k, dim=1).indices
     return [[labels[i] for i in row] for row in indices.tolist()], indices

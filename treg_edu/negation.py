@@ -6,8 +6,10 @@ Classifier-free guidance pushes along c − c_∅. If c_∅ describes less and l
 import torch
 from torch.nn import functional as F
 
+from . import checks
 
-def similarity(image_feature, null_embedding):
+
+def negation_loss(image_feature: torch.Tensor, null_embedding: torch.Tensor) -> torch.Tensor:
     """The mean over tokens of the inner product with the normalised image feature.
 
     sim(f, c_∅) = 1/L Σ_l ⟨f / ‖f‖, c_∅[l]⟩      (Kim et al. 2025, Algorithm 1)
@@ -17,8 +19,13 @@ def similarity(image_feature, null_embedding):
     return torch.einsum("bd,bld->bl", F.normalize(image_feature, dim=-1), null_embedding).mean(1)
 
 
-def adaptive_negation(null_embedding, image_feature, learning_rate=1e-3, iterations=10):
-    """Minimise `similarity` over c_∅ alone, by Adam.
+def adaptive_negation(
+    null_embedding: torch.Tensor,
+    image_feature: torch.Tensor,
+    learning_rate: float = 1e-3,
+    iterations: int = 10,
+) -> torch.Tensor:
+    """Minimise `negation_loss` over c_∅ alone, by Adam.
 
     null_embedding: c_∅, (B, L, d).  image_feature: CLIP's feature of x̂, (B, d), of the same width: the published rule compares it with
     hidden states, two spaces that CLIP never aligned; `LatentDiffusion.to_hidden_space(feature)` compares in the shared one instead.
@@ -27,10 +34,8 @@ def adaptive_negation(null_embedding, image_feature, learning_rate=1e-3, iterati
     The objective is linear in c_∅, so its gradient ∇ sim = f / (L ‖f‖), the same for every token, never changes, and Adam, which divides
     a gradient by its own size, takes the same step each time: c_∅ − iterations · learning_rate · sign(f).
     """
-    if image_feature.shape[-1] != null_embedding.shape[-1]:
-        raise ValueError(
-            f"image_feature: got width {image_feature.shape[-1]}, expected {null_embedding.shape[-1]}, the width of null_embedding"
-        )
+    came, expected = image_feature.shape[-1], null_embedding.shape[-1]
+    checks.expect(came == expected, "image_feature", f"width {came}", f"{expected}, the width of null_embedding")
     # In float32 at least: the square of this gradient is 0 in float16, and Adam divides by its root.
     dtype = torch.promote_types(null_embedding.dtype, torch.float32)
     c = null_embedding.detach().to(dtype, copy=True)

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from .operators import FourierMagnitude, gaussian_noise
+from . import checks
+from .noise import normal
+from .operators import FourierMagnitude
 
 SYMMETRIC = 0.02
 """A channel that differs from itself turned by 180° by less than this RMS has one copy, not two."""
@@ -94,9 +96,7 @@ def align(x_hat, x, oversampling=2):
     moved = sign.view(-1, 1, 1, 1) * shift(pad(turned, oversampling), dy, dx)
     error = (moved - pad(x, oversampling)).square().flatten(1).sum(1) / x[0].numel()
     height, width = correlation.shape[-2:]
-    return Alignment(
-        moved[..., : x.shape[-2], : x.shape[-1]], rotated, _signed(dy, height), _signed(dx, width), sign, error.sqrt()
-    )
+    return Alignment(moved[..., : x.shape[-2], : x.shape[-1]], rotated, _signed(dy, height), _signed(dx, width), sign, error.sqrt())
 
 
 def align_channels(x_hat, x, oversampling=2):
@@ -121,11 +121,9 @@ def _signed(distance, period):
 def _pair(x_hat, x):
     """x repeated for every estimate, after a look at both."""
     for name, each in (("x_hat", x_hat), ("x", x)):
-        if not isinstance(each, torch.Tensor) or not each.is_floating_point() or each.ndim != 4:
-            came = f"{each.dtype} of shape {tuple(each.shape)}" if isinstance(each, torch.Tensor) else type(each).__name__
-            raise TypeError(f"{name}: got {came}, expected a floating-point torch.Tensor (B, C, H, W)")
-    if x.shape not in (x_hat.shape, (1, *x_hat.shape[1:])):
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected that of x_hat, {tuple(x_hat.shape)}, or a batch of 1")
+        checks.tensor(name, each, "(B, C, H, W)", dimensions=(4,))
+    fits = x.shape in (x_hat.shape, (1, *x_hat.shape[1:]))
+    checks.expect(fits, "x", f"shape {tuple(x.shape)}", f"that of x_hat, {tuple(x_hat.shape)}, or a batch of 1")
     return x.to(x_hat).expand_as(x_hat)
 
 
@@ -209,10 +207,10 @@ def random_start(operator, y, generator=None):
 
     x = Pᵀ F⁻¹ (y F n / |F n|),  n ~ N(0, I) on the canvas
 
-    y: (B, C, oversampling·H, oversampling·W).  generator: as in `operators.gaussian_noise`.  Returns (B, C, H, W).
+    y: (B, C, oversampling·H, oversampling·W).  generator: as in `noise.per_sample`.  Returns (B, C, H, W).
     """
     _check(operator, y)
-    return operator.back_project(_with_modulus(torch.fft.fft2(gaussian_noise(y, generator)), y))
+    return operator.back_project(_with_modulus(torch.fft.fft2(normal(generator, y.shape, y.device, y.dtype)), y))
 
 
 def error_reduction(operator, y, x, iterations=100, bounds=(0, 1)):
@@ -220,7 +218,7 @@ def error_reduction(operator, y, x, iterations=100, bounds=(0, 1)):
 
     x ← clip(Pᵀ F⁻¹ (y F P x / |F P x|))      (Gerchberg & Saxton 1972; Fienup 1982)
 
-    This is projected gradient descent, clip(x − ∇½‖|F P x| − y‖²): the residual never rises, and it stops at the first local minimum.
+    This is projected gradient descent, clip(x − ∇½‖|F P x| − y‖²): the misfit never rises, and it stops at the first local minimum.
     operator: a `FourierMagnitude`.  x: the start, (B, C, H, W).  bounds: of the pixels; Fienup's are (0, ∞).
     """
     half = _half(operator, y)
@@ -248,22 +246,22 @@ def hybrid_input_output(operator, y, x, iterations=500, beta=0.9, bounds=(0, 1))
         yield x_hat
 
 
-def residual(operator, x_hat, y):
+def misfit(operator: FourierMagnitude, x_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """RMS of |F P x̂| − y for each channel, (B, C): σ for the truth.  x_hat: (B, C, H, W).  y: its measurement."""
     return (operator.A(x_hat) - y.to(x_hat.device)).square().mean((2, 3)).sqrt()
 
 
 class Retrieval(NamedTuple):
-    """x_hat: (B, C, H, W).  residual: of each channel, (B, C)."""
+    """x_hat: (B, C, H, W).  misfit: of each channel, (B, C)."""
 
     x_hat: torch.Tensor
-    residual: torch.Tensor
+    misfit: torch.Tensor
 
 
 def retrieve(operator, y, starts=1, hio=200, er=50, beta=0.9, generator=None, bounds=(0, 1)):
-    """HIO and then ER from `starts` random phases for each sample; of every channel the one of lowest residual is kept.
+    """HIO and then ER from `starts` random phases for each sample; of every channel the one of lowest misfit is kept.
 
-    hio, er: iterations of each.  beta: of `hybrid_input_output`.  generator: as in `operators.gaussian_noise`; a list of B makes a sample independent of its batch.
+    hio, er: iterations of each.  beta: of `hybrid_input_output`.  generator: as in `noise.per_sample`; a list of B makes a sample independent of its batch.
     Which symmetric copy a channel becomes is chance: see `match_channels`.  Returns a `Retrieval`.
     """
     generators = [each for each in generator for _ in range(starts)] if isinstance(generator, (list, tuple)) else generator
@@ -273,9 +271,9 @@ def retrieve(operator, y, starts=1, hio=200, er=50, beta=0.9, generator=None, bo
         pass
     for x_hat in error_reduction(operator, many, x_hat, er, bounds):
         pass
-    x_hat, off = (each.unflatten(0, (-1, starts)) for each in (x_hat, residual(operator, x_hat, many)))
-    lowest = off.argmin(1, keepdim=True)
-    return Retrieval(x_hat.take_along_dim(lowest[..., None, None], 1)[:, 0], off.take_along_dim(lowest, 1)[:, 0])
+    x_hat, misfits = (each.unflatten(0, (-1, starts)) for each in (x_hat, misfit(operator, x_hat, many)))
+    lowest = misfits.argmin(1, keepdim=True)
+    return Retrieval(x_hat.take_along_dim(lowest[..., None, None], 1)[:, 0], misfits.take_along_dim(lowest, 1)[:, 0])
 
 
 def _half(operator, y):
@@ -302,9 +300,9 @@ def _feasible(canvas, oversampling, bounds):
     return canvas[..., :H, :W].clamp(*bounds)
 
 
-def _check(operator, y):
-    if not isinstance(operator, FourierMagnitude):
-        raise TypeError(f"operator: got {type(operator).__name__}, expected a FourierMagnitude")
+def _check(operator: FourierMagnitude, y: torch.Tensor) -> None:
+    ours = isinstance(operator, FourierMagnitude)
+    checks.expect(ours, "operator", f"a {type(operator).__name__}", "a FourierMagnitude", checks.ArgumentTypeError)
     operator.A_dagger(y)  # names what is wrong with y
-    if y.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"y: got dtype {y.dtype}, expected torch.float32 or torch.float64")
+    precise = y.dtype in (torch.float32, torch.float64)
+    checks.expect(precise, "y", f"dtype {y.dtype}", "torch.float32 or torch.float64", checks.ArgumentTypeError)

@@ -11,8 +11,8 @@ import torch
 
 from . import consistency, figures, images, operators, phase_retrieval
 from .diffusion import sample
-from .negation import similarity
-from .treg import treg
+from .negation import negation_loss
+from .solvers import treg
 
 #               menu entry          operator of the strength's value      strengths
 STRENGTHS = {
@@ -139,8 +139,8 @@ def quickstart(prior, name="fox"):
         (build, _), value, name, text, s = STRENGTHS[operator.value], strength.value, picture.value, prompt.value, seed.value
         A, x = build(value), images.example(name)
         y = A.measure(x, SIGMA, torch.Generator().manual_seed(NOISE_SEED))
-        total = prior.recommended.get("steps", 200)
-        for step in treg(prior, A, y, text, seed=s, **prior.recommended):
+        total = prior.recommended["treg"].get("steps", 200)
+        for step in treg(prior, A, y, text, seed=s, **prior.recommended["treg"]):
             progress(step.index + 1, total)
             if cancelled():
                 break
@@ -165,7 +165,6 @@ def null_space(name="fox", other="gorilla"):
         "name": w.Dropdown(options=held_out, value=name, description="x"),
         "other": w.Dropdown(options=held_out, value=other, description="twin's model"),
     }
-
 
     def draw(operator, strength, name, other):
         A, x = STRENGTHS[operator][0](strength), images.example(name)
@@ -274,7 +273,7 @@ def text_regularization(prior, name="fox"):
     picture.observe(lambda change: setattr(text, "value", change["new"]), "value")
 
     def solve(cancelled, progress):
-        count, words, settings = seeds.value, text.value, {"null_prompt": ""} | prior.recommended | {"negation": None}
+        count, words, settings = seeds.value, text.value, {"null_prompt": ""} | prior.recommended["treg"] | {"negation": None}
         null = settings["null_prompt"]
         A = operators.SuperResolution(16)
         y = A.measure(images.example(picture.value), SIGMA, torch.Generator().manual_seed(NOISE_SEED))
@@ -305,7 +304,7 @@ def negation(prior, name="fox"):
     def solve(cancelled, progress):
         A, text, chosen = operators.SuperResolution(16), picture.value, space.value
         y = A.measure(images.example(text), SIGMA, torch.Generator().manual_seed(NOISE_SEED))
-        settings = {"null_prompt": ""} | prior.recommended | {"guidance_scale": omega.value, "negation_learning_rate": rate.value}
+        settings = {"null_prompt": ""} | prior.recommended["treg"] | {"guidance_scale": omega.value, "negation_learning_rate": rate.value}
         total, walk = settings.get("steps", 200), []
         for pair in zip(*(treg(prior, A, y, text, **settings | {"negation": each}) for each in (None, chosen))):
             walk.append(pair)
@@ -326,7 +325,7 @@ def negation_figure(prior, without, with_negation, null_prompt, space="hidden", 
     features = [prior.embed_images(each) for each in x_hats]
     if space == "projected":
         features = [prior.to_hidden_space(each) for each in features]
-    losses = {name: similarity(feature, null) for name, feature, null in zip(names, features, nulls)}
+    losses = {name: negation_loss(feature, null) for name, feature, null in zip(names, features, nulls)}
     moves = {name: (null - start).square().mean((1, 2)).sqrt() for name, null in zip(names, nulls)}
     rows = dict(zip(("negation off", "negation on"), x_hats)) | {"difference, × 3": 3 * (x_hats[1] - x_hats[0]).abs()}
     return figures.negation_trajectory(rows, [pair[0].t for pair in shown], losses, moves)
@@ -348,7 +347,7 @@ def solver(prior, name="fox"):
     picture = w.Dropdown(options=held_out, value=name, description="picture")
     text = w.Text(value=name, description="text", placeholder="empty: the null text")
     operator, strength = _operator_and_strength(instruments)
-    omega = w.FloatSlider(value=prior.recommended.get("guidance_scale", 5.0), min=0, max=10, step=0.5, description="ω")
+    omega = w.FloatSlider(value=prior.recommended["treg"].get("guidance_scale", 5.0), min=0, max=10, step=0.5, description="ω")
     negation = w.Dropdown(options={"off": None, "hidden": "hidden", "projected": "projected"}, value="hidden", description="negation")
     seed = w.IntText(value=0, description="seed")
 
@@ -357,7 +356,7 @@ def solver(prior, name="fox"):
     def solve(cancelled, progress):
         A, x = instruments[operator.value][0](strength.value), images.example(picture.value)
         y = A.measure(x, SIGMA, torch.Generator().manual_seed(NOISE_SEED))
-        settings = prior.recommended | {"guidance_scale": omega.value, "negation": negation.value}
+        settings = prior.recommended["treg"] | {"guidance_scale": omega.value, "negation": negation.value}
         total, walk = settings.get("steps", 200), []
         for step in treg(prior, A, y, text.value, seed=seed.value, **settings):
             walk.append(step)
@@ -379,7 +378,7 @@ def solver_figure(prior, operator, x, y, walk, sigma=SIGMA, sample=0):
     if isinstance(operator, operators.FourierMagnitude):
         of_x, of_x_hat = _log_magnitude(y), _log_magnitude(operator.A(x_hat))
         pictures = {"truth x": x, "measured: y, log₁₀": of_x, "reconstructed: x̂": x_hat, "A(x̂), to compare with y, log₁₀": of_x_hat}
-    misfit = {step.t: step.residual[sample].sqrt().item() for step in walk if step.residual is not None}
+    misfit = {step.t: step.misfit[sample].item() for step in walk if step.misfit is not None}
     return figures.solver({title: each[0] for title, each in pictures.items()}, estimates, [step.t for step in shown], misfit, sigma)
 
 

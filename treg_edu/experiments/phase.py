@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 
 from .. import metrics, phase_retrieval
-from ..latent_diffusion import load_prior
 from ..operators import FourierMagnitude
+from ..priors import load_prior
 from .quick import BATCH, SIGMA, UNGUIDED, held_out, make_folder, measured, reconstruct, write_report
 
 COPIES = ("upright", "rotated", "mixed", "neither", "symmetric")
@@ -55,7 +55,9 @@ def grade(operator, y, x, labels, found):
                 "aligned": phase_retrieval.align(x_hats, truth).error.tolist(),
                 "y_mse": metrics.y_mse(operator, x_hats, y[i : i + 1]).tolist(),
             }
-            rows += [{"arm": arm, "image": labels[i], "seed": seed} | dict(zip(columns, row)) for seed, row in enumerate(zip(*columns.values()))]
+            rows += [
+                {"arm": arm, "image": labels[i], "seed": seed} | dict(zip(columns, row)) for seed, row in enumerate(zip(*columns.values()))
+            ]
     return pd.DataFrame(rows)
 
 
@@ -84,7 +86,7 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     make_folder(out)
     prior, operator = load_prior(device=device), FourierMagnitude()
     y = measured(operator, x)
-    rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, seeds, prior.recommended))
+    rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, seeds, prior.recommended["treg"]))
     table = summary(rows)
     claims = {f"{copy}, true text − null text": claim(rows, copy) for copy in ("upright", "rotated")}
     title = f"Phase retrieval of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images"
@@ -96,6 +98,13 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     Console(width=150).print(printed)
     for name, value in claims.items():
         print(f"{name}: " + "{:.1%} [{:.1%}, {:.1%}]".format(*value))
-    report = {"images": images, "seeds": seeds, "settings": prior.recommended | {"negation": None}, "null text": UNGUIDED, "arms": table, "claims": claims}
+    report = {
+        "images": images,
+        "seeds": seeds,
+        "settings": prior.recommended["treg"] | {"negation": None},
+        "null text": UNGUIDED,
+        "arms": table,
+        "claims": claims,
+    }
     write_report(out, "phase", rows, report)
     return report

@@ -4,17 +4,16 @@ Each measurement of 4×4 pixels is solved with the true text, with the null text
 `demo` is the short form with a picture; `run` the one whose intervals are quoted.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .. import images, metrics, operators
+from .. import checks, files, images, metrics, operators
 from ..images import SIBLINGS
 from ..judge import load_judge
-from ..latent_diffusion import load_prior
-from ..treg import treg
+from ..priors import load_prior
+from ..solvers import treg
 
 FACTOR, SIGMA = 16, 0.005  # the paper's σ = 0.01 is for images in [−1, 1]
 NOISE_SEED = 10_000  # far from the seeds of the solver
@@ -38,8 +37,7 @@ def held_out(count):
     true, as macarons for ice cream in the paper. It is the wrong text that the data resist least.
     """
     most = images.captions().query("split == 'heldout'")["concept"].nunique()
-    if count > most:
-        raise ValueError(f"images: got {count}, expected at most {most}, the number of concepts with a held-out picture")
+    checks.integer("images", count, 1, most)
     x, labels = images.examples(count)
     pictures, rows = images.load("train")
     operator = operators.SuperResolution(FACTOR)
@@ -184,7 +182,7 @@ def demo(images=3, seeds=8, out="out", device="cpu"):
     prior, judge = load_prior(device=device), load_judge(device=device)
     few = range(min(2, seeds))
     arms = {arm: range(seeds) if arm in ("true text", "null text") else few for arm in ARMS}
-    rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, arms, prior.recommended)
+    rows, pictures, operator, y = measure_arms(prior, judge, x, labels, others, arms, prior.recommended["treg"])
     print_table(summary(rows), f"×{FACTOR} super-resolution of {images} held-out images, σ = {SIGMA}; means", False)
     shown = []
     for i in range(len(x)):
@@ -206,8 +204,8 @@ def run(images=32, seeds=8, out="out", device="cpu"):
     x, labels, others = held_out(images)
     make_folder(out)
     prior, judge = load_prior(device=device), load_judge(device=device)
-    rows, *_ = measure_arms(prior, judge, x, labels, others, dict.fromkeys(ARMS, range(seeds)), prior.recommended)
-    report = {"images": images, "seeds": seeds, "settings": prior.recommended}
+    rows, *_ = measure_arms(prior, judge, x, labels, others, dict.fromkeys(ARMS, range(seeds)), prior.recommended["treg"])
+    report = {"images": images, "seeds": seeds, "settings": prior.recommended["treg"]}
     for name, part in {"": rows, "no sibling": rows[~rows["style"].isin(SIBLINGS)]}.items():
         count = part["image"].nunique()
         if count < 2:
@@ -224,22 +222,20 @@ def run(images=32, seeds=8, out="out", device="cpu"):
 
 def make_folder(out):
     """The folder of the results, made before anything is computed for it."""
-    if Path(out).exists() and not Path(out).is_dir():
-        raise ValueError(f"out: got {str(out)!r}, which is a file, expected a folder, new or not")
+    checks.expect(Path(out).is_dir() or not Path(out).exists(), "out", f"{str(out)!r}, which is a file", "a folder, new or not")
     Path(out).mkdir(parents=True, exist_ok=True)
 
 
 def write_figure(out, name, figure):
     """`name`.png in the folder `out`; returns its path."""
     path = Path(out) / f"{name}.png"
-    with images.written_beside(path) as beside:
+    with files.written_beside(path) as beside:
         figure.savefig(beside, format="png", dpi=110)
     return path
 
 
 def write_report(out, name, rows, report):
     """`name`.parquet, a row a reconstruction, and `name`.json, in the folder `out`."""
-    with images.written_beside(Path(out) / f"{name}.parquet") as beside:
+    with files.written_beside(Path(out) / f"{name}.parquet") as beside:
         rows.to_parquet(beside)
-    with images.written_beside(Path(out) / f"{name}.json") as beside:
-        beside.write_text(json.dumps(report, indent=2, default=float) + "\n")
+    files.write_text(Path(out) / f"{name}.json", files.json_text(report))

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .. import metrics
+from .. import checks, metrics
 from . import data, loop
 
 TOKENS = 32
@@ -229,7 +229,9 @@ def pictures(corpora):
     labels = set(parts[0][1]["label"])
     for corpus, (_, frame) in zip(corpora, parts):
         if unknown := [label for label in frame["label"] if label not in labels]:
-            raise ValueError(f"further: {unknown[0]!r} of {corpus} is no concept of {corpora[0]}, whose texts the images are told apart by")
+            raise checks.ArgumentError(
+                f"further: {unknown[0]!r} of {corpus} is no concept of {corpora[0]}, whose texts the images are told apart by"
+            )
     frames = [frame for _, frame in parts]
     concepts = F.one_hot(torch.tensor(pd.concat([frame["label"] for frame in frames]).factorize()[0])).float()
     return torch.cat([x for x, _ in parts]), shares(frames), concepts

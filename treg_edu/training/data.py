@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from .. import images
+from .. import checks, images
 
 
 def load(path, split):
@@ -14,7 +14,7 @@ def load(path, split):
     import pandas as pd
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"corpus: no {str(path)!r}, expected a parquet file that `treg-edu train corpus` wrote")
+        raise checks.MissingFileError(f"corpus: no {str(path)!r}, expected a parquet file that `treg-edu train corpus` wrote")
     frame = pd.read_parquet(path).query("split == @split").reset_index(drop=True)
     frame["image"] = [image["bytes"] for image in frame["image"]]
     return images.decode(frame), frame
@@ -25,7 +25,7 @@ def one_file(argument, folder, pattern, fetched_by):
     found = sorted(Path(folder).glob(pattern))
     if len(found) != 1:
         there = ", ".join(path.name for path in found) or "none"
-        raise FileNotFoundError(f"{argument}: expected one {pattern} in {folder}, as `{fetched_by}` writes it, got {there}")
+        raise checks.MissingFileError(f"{argument}: expected one {pattern} in {folder}, as `{fetched_by}` writes it, got {there}")
     return found[0]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
-from .. import diffusion, images, metrics
+from .. import checks, diffusion, files, images, metrics
 from ..judge import load_judge
-from ..latent_diffusion import load_prior
+from ..priors import load_prior
 from . import vae as autoencoder
 
 GUIDANCE, STEPS, FEW_STEPS, PROMPTS = 4.0, 50, 20, 200
@@ -44,7 +44,7 @@ def some_labels(count, seed=0):
     """A fixed draw of distinct labels."""
     labels = all_labels()
     if count > len(labels):
-        raise ValueError(f"prompts: got {count}, expected at most {len(labels)}, the number of labels")
+        raise checks.ArgumentError(f"prompts: got {count}, expected at most {len(labels)}, the number of labels")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return [labels[i] for i in order[:count]]
 
@@ -53,7 +53,7 @@ def paraphrases():
     """(texts, labels): the descriptions in `data/paraphrases.csv`, which no caption says, of things that the corpus has."""
     import pandas as pd
 
-    rows = pd.read_csv(images.data_folder() / "paraphrases.csv")
+    rows = pd.read_csv(files.data_folder() / "paraphrases.csv")
     rows = rows[rows["label"].isin(all_labels())]
     return rows["text"].tolist(), rows["label"].tolist()
 
@@ -83,7 +83,9 @@ def set_distances(prior, judge, count, steps=FEW_STEPS):
     held_out, train = images.load("heldout")[0], images.load("train")[0]
     train = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:count]]
     samples = draw(prior, [labels[i % len(labels)] for i in range(count)], steps)
-    f_held_out, f_samples, f_train = (f.shape[1] ** 0.5 * normalize(f, dim=1) for f in (features(judge, x) for x in (held_out, samples, train)))
+    f_held_out, f_samples, f_train = (
+        f.shape[1] ** 0.5 * normalize(f, dim=1) for f in (features(judge, x) for x in (held_out, samples, train))
+    )
     return {"samples": metrics.mmd(f_samples, f_held_out).item(), "training images": metrics.mmd(f_train, f_held_out).item()}
 
 
@@ -120,7 +122,7 @@ def measure(prior, judge, prompts=PROMPTS, steps=STEPS, many=0):
         "near copies": copies.double().mean().item(),
         "set distances": set_distances(prior, judge, many) | {"count": many} if many else None,
         "seconds_16_images": seconds,
-        "megabytes": sum(file.stat().st_size for file in (images.data_folder() / "prior").rglob("*.safetensors")) / 1e6,
+        "megabytes": sum(file.stat().st_size for file in (files.data_folder() / "prior").rglob("*.safetensors")) / 1e6,
     }, {"samples": samples, "nearest": neighbours, "near copies": copies.tolist()}
 
 
@@ -157,10 +159,10 @@ def run(prompts=PROMPTS, many=0, out="out", device="cpu"):
     table.add_row("16 images × 50 guided steps", f"{figures['seconds_16_images']:.1f} s", "≤ 40 s on two cores")
     table.add_row("weights", f"{figures['megabytes']:.1f} MB", "≤ 60")
     Console(width=100).print(table)
-    with images.written_beside(Path(out) / "evaluation.json") as beside:
+    with files.written_beside(Path(out) / "evaluation.json") as beside:
         beside.write_text(json.dumps(figures, indent=2) + "\n")
-    with images.written_beside(Path(out) / "samples.png") as beside:
+    with files.written_beside(Path(out) / "samples.png") as beside:
         sample_sheet(pictures["samples"][:64], some_labels(prompts)[:64]).savefig(beside, format="png", dpi=110)
-    with images.written_beside(Path(out) / "nearest.png") as beside:
+    with files.written_beside(Path(out) / "nearest.png") as beside:
         nearest_sheet(pictures["samples"], pictures["nearest"], pictures["near copies"]).savefig(beside, format="png", dpi=110)
     return figures

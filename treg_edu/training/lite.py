@@ -11,6 +11,7 @@ import zipfile
 
 import torch
 
+from .. import checks
 from .data import one_file
 
 REPEATS = {0: (1, 2, 2, 3, 3, 4, 1), 1: (1, 3, 3, 4, 4, 5, 1)}  # blocks of each stage
@@ -27,7 +28,7 @@ def image_tower(folder, size, side):
     from transformers import EfficientNetConfig, EfficientNetModel
 
     if side % 16:
-        raise ValueError(f"side: got {side}, expected a multiple of 16")
+        raise checks.ArgumentError(f"side: got {side}, expected a multiple of 16")
     before_last_halving = sum(REPEATS[size][:5])
     config = EfficientNetConfig(
         image_size=side,
@@ -46,7 +47,9 @@ def image_tower(folder, size, side):
     model = EfficientNetModel(config)
     if folder is None:
         for module in model.modules():
-            if hasattr(module, "reset_parameters"):  # transformers draws the scales of batch normalisation around 0, and nothing passes them
+            if hasattr(
+                module, "reset_parameters"
+            ):  # transformers draws the scales of batch normalisation around 0, and nothing passes them
                 module.reset_parameters()
     open_gates(model)
     if folder is not None:

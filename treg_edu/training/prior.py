@@ -6,6 +6,9 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+from .. import files
+from ..priors.loading import RECOMMENDED
+
 WRITTEN_BY_HAND = ("README.md", "samples.png", "nearest.png")
 
 
@@ -38,13 +41,13 @@ def save_prior(folder, vae, unet, clip, tokenizer, scheduler, recommended):
         clip.half().save_pretrained(beside / "clip", max_shard_size="15MB")
         side = clip.config.vision_config.image_size
         preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": side}, "do_normalize": True}
-        (beside / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")
-        (beside / "treg.json").write_text(json.dumps(recommended, indent=2) + "\n")
+        (beside / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n", encoding="utf-8")
+        files.write_text(beside / RECOMMENDED, files.json_text(recommended))
 
 
 def _load_as_float32(config):
     """transformers loads a network in the dtype its config names, diffusers in float32; the pipeline needs one dtype."""
-    config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+    config.write_text(json.dumps({**files.read_json(config), "dtype": "float32"}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def save_judge(folder, image_encoder, text_encoder, tokenizer):

@@ -9,18 +9,20 @@ the latents as the U-Net knows them; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
-import json
 import shutil
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from .. import images
-from . import clip, corpus as corpora, data, lite, phrases as phrase_books, prior, unet, vae
+from .. import checks, files
+from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
+from . import clip, data, lite, prior, unet, vae
+from . import corpus as corpora
+from . import phrases as phrase_books
 from .prior import replacing
 
-RECOMMENDED = {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}  # for a prior that has none yet
+RECOMMENDED = {"treg": {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}}  # for a prior that has none yet
 CLIP_TOWER, JUDGE_TOWER = (0, 96), (1, 112)  # which EfficientNet-Lite, and the side of what it sees
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
 
@@ -55,7 +57,7 @@ def make_phrases(folder, path, corpus):
 
     frame = pd.read_parquet(corpus)
     labels, found = list(dict.fromkeys(frame["label"])), phrase_books.build(folder, frame)
-    with images.written_beside(path) as beside:
+    with files.written_beside(path) as beside:
         found.to_parquet(beside)
     return {"phrases": len(found), "labels": len(phrases_of(found, labels)), "of": len(labels)}
 
@@ -67,10 +69,12 @@ def read_phrases(path, labels):
     if path is None:
         return None
     if not Path(path).is_file():
-        raise FileNotFoundError(f"phrases: no {str(path)!r}, expected a parquet file that `treg-edu train phrases` wrote")
+        raise checks.MissingFileError(f"phrases: no {str(path)!r}, expected a parquet file that `treg-edu train phrases` wrote")
     found = pd.read_parquet(path)
     if (most := max(map(max, found["concepts"]))) >= len(labels):
-        raise ValueError(f"phrases: {str(path)!r} names concept {most}, expected numbers below {len(labels)}, the labels of the corpus")
+        raise checks.ArgumentError(
+            f"phrases: {str(path)!r} names concept {most}, expected numbers below {len(labels)}, the labels of the corpus"
+        )
     return found
 
 
@@ -98,7 +102,7 @@ def tokenizer_of(runs):
 
     folder = Path(runs) / "tokenizer"
     if not folder.is_dir():
-        raise FileNotFoundError(f"out: no {str(folder)!r}; expected a tokenizer there, run `treg-edu train text` first")
+        raise checks.MissingFileError(f"out: no {str(folder)!r}; expected a tokenizer there, run `treg-edu train text` first")
     return CLIPTokenizer.from_pretrained(folder)
 
 
@@ -126,7 +130,7 @@ def train_text(corpus, runs, minutes, start=None, phrases=None):
     from transformers import CLIPTextModel, CLIPTokenizer
 
     if start is not None and not (Path(start) / "text_encoder").is_dir():
-        raise FileNotFoundError(f"start: no text_encoder in {str(start)!r}, expected the folder of a prior")
+        raise checks.MissingFileError(f"start: no text_encoder in {str(start)!r}, expected the folder of a prior")
     frame = data.load(corpus, "train")[1]
     labels, captions = list(dict.fromkeys(frame["label"])), clip.distinct_captions(frame)
     book = read_phrases(phrases, labels)
@@ -281,8 +285,8 @@ def export(runs, folder):
     tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
     clip_model = AutoModel.from_pretrained(both_towers)
     expect_same_text_tower(clip_model, runs)
-    settings = folder / "prior" / "treg.json"
-    recommended = json.loads(settings.read_text()) if settings.is_file() else RECOMMENDED
+    settings = folder / "prior" / RECOMMENDED_FILE
+    recommended = files.read_json(settings) if settings.is_file() else RECOMMENDED
     folder.mkdir(parents=True, exist_ok=True)
     prior.save_prior(
         folder / "prior",
@@ -307,7 +311,7 @@ def unpack(folder, runs):
 
     folder, runs = Path(folder), Path(runs)
     if lacking := [name for name in ("prior", "judge") if not (folder / name).is_dir()]:
-        raise FileNotFoundError(f"data: no {lacking[0]} in {str(folder)!r}, expected a folder with prior/ and judge/")
+        raise checks.MissingFileError(f"data: no {lacking[0]} in {str(folder)!r}, expected a folder with prior/ and judge/")
     with replacing(runs / "tokenizer") as beside:
         shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
     both_towers = AutoModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
@@ -326,7 +330,7 @@ def finished(runs, name):
     """The folder of a finished training."""
     folder = Path(runs) / name / "final"
     if not folder.is_dir():
-        raise FileNotFoundError(f"out: no {str(folder)!r}; expected a finished training there, run `treg-edu train {name}` first")
+        raise checks.MissingFileError(f"out: no {str(folder)!r}; expected a finished training there, run `treg-edu train {name}` first")
     return folder
 
 
@@ -335,7 +339,7 @@ def expect_same_text_tower(model, runs):
     taught, ours = taught_text_tower(runs).half().state_dict(), model.text_model.state_dict()
     if taught.keys() != ours.keys() or not all(torch.equal(ours[name].half(), value) for name, value in taught.items()):
         folder, expected = finished(runs, "clip"), finished(runs, "text")
-        raise ValueError(f"out: the CLIP in {str(folder)!r} has another text tower, expected the one in {str(expected)!r}")
+        raise checks.ArgumentError(f"out: the CLIP in {str(folder)!r} has another text tower, expected the one in {str(expected)!r}")
 
 
 def latest(runs, name, further):

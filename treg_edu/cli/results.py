@@ -1,0 +1,93 @@
+"""What `treg-edu solve` writes and prints."""
+
+from pathlib import Path
+
+from ..checks import expect
+from ..files import is_leftover
+
+RESULTS = ("truth.png", "measurement.png", "measurement.safetensors", "reconstruction-*.png", "remeasured-*.png", "metrics.json")
+
+
+def check_out(out, overwrite):
+    """The folder to write to, as an absolute path; nothing of it is made yet."""
+    out = Path(out).resolve()
+    expect(not out.exists() or out.is_dir(), "out", f"{str(out)!r}, which is a file", "a folder, new or empty")
+    held = out.is_dir() and not all(is_leftover(each) for each in out.iterdir())
+    expect(overwrite or not held, "out", f"{str(out)!r}, which is not empty", "a new or empty folder, or --overwrite")
+    return out
+
+
+def enlarge(x, size):
+    """Each pixel repeated, so that the sides come to about `size`; what is larger already stays.  x: (1, 3, h, w)."""
+    return x.repeat_interleave(max(size // x.shape[-2], 1), -2).repeat_interleave(max(size // x.shape[-1], 1), -1)
+
+
+def spectrum_picture(y):
+    """A Fourier magnitude as log(1 + y / ȳ) over its maximum, the zero frequency in the middle.  y: (1, 3, h, w)."""
+    import torch
+
+    y = y.clamp(min=0)
+    bright = (y / y.mean().clamp(min=1e-12)).log1p()
+    return torch.fft.fftshift(bright / bright.max().clamp(min=1e-12), dim=(-2, -1))
+
+
+def write_pictures(folder, operator, x, y, x_hat, seeds):
+    """Everything but the numbers: what was there, what was measured, what was found, and what it would measure as."""
+    from safetensors.torch import save_file
+
+    from treg_edu import images
+    from treg_edu.operators import FourierMagnitude
+
+    def picture(y):
+        seen = spectrum_picture(y) if isinstance(operator, FourierMagnitude) else y.clamp(0, 1)
+        return enlarge(seen, x_hat.shape[-1])
+
+    if x is not None:
+        images.save(x, folder / "truth.png")
+    images.save(picture(y), folder / "measurement.png")
+    save_file({"y": y.contiguous()}, folder / "measurement.safetensors")
+    for seed, one in zip(seeds, x_hat.split(1)):
+        images.save(one, folder / f"reconstruction-{seed}.png")
+        images.save(picture(operator.A(one)), folder / f"remeasured-{seed}.png")
+
+
+def load_grader():
+    """(judge, labels), to say what a reconstruction shows; (None, []) where no judge ships."""
+    from treg_edu import files, images, judge
+
+    if not (files.data_folder() / "judge").is_dir():
+        return None, []
+    return judge.load_judge(), sorted(set(images.captions()["label"]))
+
+
+def grade(operator, x, y, x_hat, prompt, seeds):
+    """The numbers of metrics.json: {"per_seed": [one dict a seed], "pixel_variance": over the seeds, None for one seed}."""
+    from treg_edu import metrics
+
+    judge, labels = load_grader()
+    columns = {"misfit": metrics.misfit(operator, x_hat, y).tolist()}
+    if x is not None:
+        columns |= {"psnr": metrics.psnr(x_hat, x).tolist(), "ssim": metrics.ssim(x_hat, x).tolist()}
+    if judge is not None:
+        columns["similarity"] = metrics.similarity(judge, x_hat, prompt).tolist()
+        columns["top5"], _ = metrics.top_k(judge, x_hat, labels)
+    rows = [{"seed": seed} | dict(zip(columns, values)) for seed, *values in zip(seeds, *columns.values())]
+    return {"per_seed": rows, "pixel_variance": metrics.pixel_variance(x_hat).item() if len(seeds) > 1 else None}
+
+
+def print_grades(grades, out):
+    """The same numbers as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = grades["per_seed"]
+    formats = {"seed": "{}", "misfit": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.3f}", "similarity": "{:.3f}"}
+    table = Table(*[name for name in formats if name in rows[0]], *(["looks most like"] if "top5" in rows[0] else []))
+    for row in rows:
+        cells = [form.format(row[name]) for name, form in formats.items() if name in row]
+        table.add_row(*cells, *row.get("top5", [])[:1])
+    console = Console()
+    console.print(table)
+    if grades["pixel_variance"] is not None:
+        console.print(f"pixel variance over {len(rows)} seeds: {grades['pixel_variance']:.2e}")
+    console.print(f"written to {out}", soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,153 @@
+"""`treg-edu solve`: a picture or a stored measurement, an instrument and a text in; pictures and numbers out."""
+
+import inspect
+import math
+import re
+import warnings
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ..checks import expect
+from ..files import json_text, write_text, written_folder
+from .errors import naming, one_line_errors
+from .measured import OPTIONS_OF, make_operator, read_measurement
+from .options import Device, check_device
+from .results import RESULTS, check_out, grade, print_grades, write_pictures
+
+LARGEST_SIDE = 4096
+DTYPES = ("float32", "bfloat16", "float16")
+EMPTY_WORDS = {"a", "an", "and", "in", "of", "on", "the", "with"}
+HUB_NAME = r"\w[\w.-]*/\w[\w.-]*"
+
+
+def solver_settings(solver, recommended, given):
+    """Every setting of a solver by name: its own defaults, under what the prior recommends, under what the user gave.
+
+    given: {name: value, None where not given}; what the solver does not take is an error, what is merely recommended is dropped.
+    """
+    parameters = inspect.signature(solver).parameters.values()
+    settings = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "seed"}
+    for name, value in given.items():
+        expect(value is None or name in settings, name, repr(value), f"none: solver {solver.__name__!r} does not take it")
+    settings |= {name: value for name, value in recommended.items() if name in settings}
+    return settings | {name: value for name, value in given.items() if value is not None}
+
+
+def check_numbers(seeds, seed, noise_seed, sigma, size):
+    """The ranges that no library function checks, or checks only after minutes."""
+    expect(seeds >= 1, "seeds", seeds, "at least 1")
+    expect(0 <= seed < 2**32, "seed", seed, "0 to 2³² − 1")
+    expect(0 <= noise_seed < 2**32, "noise-seed", noise_seed, "0 to 2³² − 1")
+    expect(0 <= sigma < math.inf, "sigma", sigma, "a finite number of at least 0")
+    expect(size is None or 1 <= size <= LARGEST_SIDE, "size", size, f"1 to {LARGEST_SIDE}")
+
+
+def check_prior(prior):
+    """None, a diffusers folder, or what may be the name of a model on the hub, before anything is fetched."""
+    if prior is not None:
+        there = (Path(prior) / "model_index.json").is_file() or (not Path(prior).exists() and re.fullmatch(HUB_NAME, prior))
+        expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
+
+
+def warn_of_words(prompt):
+    """The bundled prior guesses at words that no caption of its training has, and the picture does not tell."""
+    from treg_edu import images
+
+    def words(text):
+        return set(re.findall(r"[^\W_]+", text.lower())) - EMPTY_WORDS
+
+    captions = images.captions()
+    known = words(" ".join(captions["label"])).union(*(words(" ".join(keywords)) for keywords in captions["keywords"]))
+    if words(prompt) and not words(prompt) & known:
+        warnings.warn(f"prompt: no word of {prompt!r} is in the captions that the bundled prior learnt from; it will guess")
+
+
+@one_line_errors
+def solve(
+    image: Annotated[Optional[Path], typer.Argument(help="A picture to measure and reconstruct; its central square is taken.")] = None,
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")] = ...,
+    out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.")] = ...,
+    operator: Annotated[str, typer.Option(help=f"What is measured: {', '.join(OPTIONS_OF)}.")] = "sr",
+    measurement: Annotated[Optional[Path], typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
+    sigma: Annotated[float, typer.Option(help="Noise added to the measurement of IMAGE, in units of [0, 1] images.")] = 0.005,
+    noise_seed: Annotated[int, typer.Option(help="Seed of that noise, apart from the seeds of the solver.")] = 10_000,
+    size: Annotated[Optional[int], typer.Option(help="Side of the image in pixels; what the prior was trained on, if not given.")] = None,
+    factor: Annotated[Optional[int], typer.Option(help="sr: the factor, 16 if not given.")] = None,
+    kernel_size: Annotated[Optional[int], typer.Option(help="blur: taps of the kernel, odd, 61 if not given.")] = None,
+    blur_sigma: Annotated[Optional[float], typer.Option(help="blur: width in pixels, 5 if not given.")] = None,
+    box: Annotated[Optional[str], typer.Option(help="inpaint: the hidden box, as top,left,height,width.")] = None,
+    mask: Annotated[Optional[Path], typer.Option(help="inpaint: a picture, white where measured.")] = None,
+    oversampling: Annotated[Optional[int], typer.Option(help="phase: zero-padding of each side, 2 if not given.")] = None,
+    exponent: Annotated[Optional[float], typer.Option(help="gamma: the exponent, 2.2 if not given.")] = None,
+    solver: Annotated[str, typer.Option(help="The solver: treg.")] = "treg",
+    null_prompt: Annotated[Optional[str], typer.Option(help="What to move away from.")] = None,
+    seeds: Annotated[int, typer.Option(help="How many reconstructions.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the first; the others count up from it.")] = 0,
+    steps: Annotated[Optional[int], typer.Option(help="Timesteps; as with the next four, the prior's choice if not given.")] = None,
+    guidance_scale: Annotated[Optional[float], typer.Option(help="ω of classifier-free guidance.")] = None,
+    lam: Annotated[Optional[float], typer.Option(help="λ of the pixel step.")] = None,
+    iterations: Annotated[Optional[int], typer.Option(help="Iterations of the pixel step.")] = None,
+    negation: Annotated[Optional[str], typer.Option(help="Adaptive negation: hidden, projected or none.")] = None,
+    prior: Annotated[Optional[str], typer.Option(help="A diffusers folder or hub name; the bundled prior if not given.")] = None,
+    clip: Annotated[
+        Optional[str], typer.Option(help="The CLIP of that prior, a folder or hub name; its own or ViT-L/14 if not given.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help=f"Of the networks: {', '.join(DTYPES)}.")] = "float32",
+    device: Device = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")] = False,
+):
+    """Measure a picture, or take a stored measurement, and reconstruct it with a text."""
+    check_numbers(seeds, seed, noise_seed, sigma, size)
+    expect((image is None) != (measurement is None), "IMAGE, measurement", "neither" if image is None else "both", "one of them")
+    expect(negation in (None, "hidden", "projected", "none"), "negation", repr(negation), "hidden, projected or none")
+    out = check_out(out, overwrite)
+
+    import torch
+
+    import treg_edu as te
+
+    expect(solver in te.SOLVERS, "solver", repr(solver), f"one of {', '.join(te.SOLVERS)}")
+    expect(dtype in DTYPES, "dtype", repr(dtype), f"one of {', '.join(DTYPES)}")
+    check_device(device)
+    check_prior(prior)
+    if size is None:
+        with naming("prior"):
+            size = min(te.priors.training_size(prior))
+    options = dict(
+        factor=factor, kernel_size=kernel_size, blur_sigma=blur_sigma, box=box, mask=mask, oversampling=oversampling, exponent=exponent
+    )
+    physics = make_operator(operator, size, options)
+    shape = physics.A(torch.zeros(1, 3, size, size)).shape  # also where a factor or mask that does not fit is found
+    x, y = None, None
+    if measurement is not None:
+        y = read_measurement(measurement, shape)
+    else:
+        with naming("IMAGE"):
+            x = te.images.read(image, size)
+        y = physics.measure(x, sigma, torch.Generator().manual_seed(noise_seed))
+
+    with naming("prior"):
+        model = te.load_prior(prior, device=device, dtype=getattr(torch, dtype), clip=clip)
+    model.latent_shape((size, size))  # a size the networks do not take is found here
+    given = dict(steps=steps, guidance_scale=guidance_scale, lam=lam, iterations=iterations, negation=negation, null_prompt=null_prompt)
+    settings = solver_settings(te.SOLVERS[solver], model.recommended[solver], given)
+    if settings.get("negation") == "none":
+        settings["negation"] = None
+    model.timesteps(settings["steps"])
+    if prior is None and (te.files.data_folder() / "images").is_dir():
+        warn_of_words(prompt)
+    all_seeds = list(range(seed, seed + seeds))
+
+    with written_folder(out, RESULTS) as folder:
+        x_hat = te.solve(te.SOLVERS[solver], model, physics, y.repeat(seeds, 1, 1, 1), prompt, seed=all_seeds, **settings).float().cpu()
+        grades = grade(physics, x, y, x_hat, prompt, all_seeds)
+        write_pictures(folder, physics, x, y, x_hat, all_seeds)
+        source = {"image": image and image.name, "measurement": measurement and measurement.name, "size": size, "prior": prior or "bundled"}
+        operator_options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if value is not None}
+        noise = {"sigma": sigma, "noise_seed": noise_seed} if measurement is None else {}
+        problem = {"operator": operator, **operator_options, **noise}
+        report = {"settings": source | problem | {"solver": solver, "prompt": prompt, **settings}} | grades
+        write_text(folder / "metrics.json", json_text(report))
+    print_grades(grades, out)

