@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from treg_edu.priors import LatentDiffusion
 
 from treg_edu import diffusion
 from treg_edu.files import data_folder
+from treg_edu.priors import LatentDiffusion
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "steps_offset": 1}
 
@@ -273,9 +273,7 @@ def test_each_sample_draws_from_its_own_generator():
 
 
 def test_integers_of_numpy_are_seeds():
-    torch.testing.assert_close(
-        noise.randn(noise.generators(np.int64(7), 1), (5,)), noise.randn(noise.generators(7, 1), (5,))
-    )
+    torch.testing.assert_close(noise.randn(noise.generators(np.int64(7), 1), (5,)), noise.randn(noise.generators(7, 1), (5,)))
 
 
 @pytest.mark.parametrize(

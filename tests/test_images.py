@@ -334,8 +334,7 @@ def test_what_is_written_beside_takes_its_place_whole_or_not_at_all(tmp_path):
     with files.written_beside(path) as beside:
         beside.write_text("one")
         assert not path.exists()
-    with pytest.raises(KeyboardInterrupt):
-        with files.written_beside(path) as beside:
-            beside.write_text("tw")
-            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), files.written_beside(path) as beside:
+        beside.write_text("tw")
+        raise KeyboardInterrupt
     assert path.read_text() == "one" and list(path.parent.iterdir()) == [path]

@@ -118,14 +118,17 @@ def test_the_fault_shows_the_line_and_both_values():
     assert text_fault("blur\n", "box\n") == "line 1: got 'box', expected 'blur': words must match"
 
 
-@pytest.mark.parametrize(("text", "numbers"), [
-    ("26 of 32, 0.70 [0.66, -0.74], 1.37 %", ["26", "32", "0.70", "0.66", "-0.74", "1.37 %"]),
-    ("×16 and x^2.2, σ=0.005, λ = 1e-06.", ["16", "2.2", "0.005", "1e-06"]),
-    ("3-4, 0.2-0.3, 0.2–0.3, 2024-01-05", ["3", "4", "0.2", "0.3", "0.2", "0.3", "2024", "01", "05"]),
-    ("+0.1 −0.2 a - 0.3", ["+0.1", "−0.2", "0.3"]),
-    ("conv2, v1.5, 2.13.0, 1..3, ADDRESS", ["1"]),
-    ("640x480 1.5e3 84ab12 1e5a", ["640", "1.5e3", "84", "1"]),
-])
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("26 of 32, 0.70 [0.66, -0.74], 1.37 %", ["26", "32", "0.70", "0.66", "-0.74", "1.37 %"]),
+        ("×16 and x^2.2, σ=0.005, λ = 1e-06.", ["16", "2.2", "0.005", "1e-06"]),
+        ("3-4, 0.2-0.3, 0.2–0.3, 2024-01-05", ["3", "4", "0.2", "0.3", "0.2", "0.3", "2024", "01", "05"]),
+        ("+0.1 −0.2 a - 0.3", ["+0.1", "−0.2", "0.3"]),
+        ("conv2, v1.5, 2.13.0, 1..3, ADDRESS", ["1"]),
+        ("640x480 1.5e3 84ab12 1e5a", ["640", "1.5e3", "84", "1"]),
+    ],
+)
 def test_what_is_a_number(text, numbers):
     assert NUMBER.split(text)[1::2] == numbers
 
@@ -135,13 +138,13 @@ def printed(units, digits):
     return f"{units / 10**digits:.{digits}f}"
 
 
-@given(units=st.integers(-10**6, 10**6), digits=st.integers(1, 6), step=st.integers(-9, 9))
+@given(units=st.integers(-(10**6), 10**6), digits=st.integers(1, 6), step=st.integers(-9, 9))
 def test_a_decimal_may_move_by_one_unit_and_no_further(units, digits, step):
     agrees = text_fault(f"error: {printed(units, digits)} dB", f"error: {printed(units + step, digits)} dB") is None
     assert agrees == (abs(step) <= 1)
 
 
-@given(number=st.integers(-10**40, 10**40), step=st.integers(-3, 3))
+@given(number=st.integers(-(10**40), 10**40), step=st.integers(-3, 3))
 def test_a_whole_number_may_not_move(number, step):
     assert (text_fault(f"seed {number}", f"seed {number + step}") is None) == (step == 0)
 
@@ -189,7 +192,7 @@ def test_a_table_without_one_of_its_lines_or_words_differs(rows, data):
     assert text_fault("\n".join(lines), "\n".join(other)) is not None
 
 
-@given(st.lists(st.tuples(st.integers(-10**5, 10**5), st.integers(-1, 1)), min_size=1, max_size=6), st.integers(0, 20))
+@given(st.lists(st.tuples(st.integers(-(10**5), 10**5), st.integers(-1, 1)), min_size=1, max_size=6), st.integers(0, 20))
 def test_a_right_aligned_table_agrees_whatever_its_width(rows, more):
     def table(values, width):
         return "\n".join([f"{'PSNR':>{width}}", *(f"{value:>{width}}" for value in values)])
@@ -255,8 +258,9 @@ CELLS = {
     "an output too many": showing(display({"text/plain": "0.13"})),
     "an output of another kind": showing(display({"text/plain": "0.13"}), {"text/html": "0.13"}),
     "another number in what is no text": showing(display({"application/json": {"psnr": 0.13}}), {"application/json": {"psnr": 0.14}}),
-    "another number in a drawing": showing(display({"image/svg+xml": "<svg><path d='M 0.13'/></svg>"}),
-                                           {"image/svg+xml": "<svg><path d='M 0.14'/></svg>"}),
+    "another number in a drawing": showing(
+        display({"image/svg+xml": "<svg><path d='M 0.13'/></svg>"}), {"image/svg+xml": "<svg><path d='M 0.14'/></svg>"}
+    ),
     "another picture": showing(display({"image/png": "aaaa"}), {"image/png": "bbbb"}),
     "an address": printing("<object at 0x7f1234567890> 0.13", "<object at 0x7f0987654321> 0.14"),
     "an error": showing("raise ValueError('sigma: got -1')", {"text/plain": "0.13"}),
@@ -269,8 +273,25 @@ def run_notebook(path, cells, *, environment=()):
     """{cell: its failure's text, or ""} of `pytest --nbval` on a notebook of these cells, with this project's settings."""
     nbformat.write(nbformat.v4.new_notebook(cells=list(cells.values())), path)
     report = path.with_suffix(".xml")
-    command = [sys.executable, "-m", "pytest", "-q", "--color=no", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "--confcutdir", ROOT,
-               "-p", "nbval_numbers", f"--nbval-sanitize-with={ROOT / 'tools' / 'nbval_sanitize.cfg'}", "--nbval", f"--junitxml={report}", path]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--color=no",
+        "-c",
+        ROOT / "pyproject.toml",
+        "--rootdir",
+        ROOT,
+        "--confcutdir",
+        ROOT,
+        "-p",
+        "nbval_numbers",
+        f"--nbval-sanitize-with={ROOT / 'tools' / 'nbval_sanitize.cfg'}",
+        "--nbval",
+        f"--junitxml={report}",
+        path,
+    ]
     run = subprocess.run(command, cwd=path.parent, env=os.environ | dict(environment), capture_output=True, text=True, timeout=300)
     assert run.returncode in (0, 1), run.stdout + run.stderr
     outcomes = [case.find("failure") for case in ElementTree.parse(report).iter("testcase")]
@@ -292,7 +313,9 @@ def test_nbval_passes_and_fails_as_it_should(outcomes, name):
 
 def test_nbval_shows_the_place_both_values_and_the_rule(outcomes):
     assert "stdout, line 1: got 0.15, expected 0.13: a number may differ by one unit of its last digit, 0.01" in outcomes["two units"]
-    assert "text/html, line" in outcomes["a pandas table, two units"] and "got 10.01, expected 9.99" in outcomes["a pandas table, two units"]
+    assert (
+        "text/html, line" in outcomes["a pandas table, two units"] and "got 10.01, expected 9.99" in outcomes["a pandas table, two units"]
+    )
 
 
 def test_nbval_still_tells_what_is_not_ours(outcomes):

@@ -685,7 +685,9 @@ def test_box_must_lie_inside(box):
     top, left, height, width = box
     expected = f"box: got top {top}, left {left}, height {height}, width {width}, expected a box inside an image of 8×8"
     if min(top, left) < 0 or min(height, width) < 1:
-        name, value = next((name, value) for name, value in zip(("top", "left", "height", "width"), box) if value < (name in ("height", "width")))
+        name, value = next(
+            (name, value) for name, value in zip(("top", "left", "height", "width"), box) if value < (name in ("height", "width"))
+        )
         expected = f"{name}: got {value}, expected an integer of at least"
     with pytest.raises(ValueError, match=expected):
         Inpainting.box(8, *box)

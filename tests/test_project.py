@@ -129,7 +129,7 @@ def test_the_workflow_calls_what_ci_calls_on_three_systems_and_two_pythons():
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.M))
     called = {word for line in re.findall(r"\bmake ([a-z -]+)", commands) for word in line.split()}
     assert {"demo", "lint", "types", "test"} <= called <= targets
-    assert f'torch=={pins()["torch"]}' in commands
+    assert f"torch=={pins()['torch']}" in commands
 
 
 def test_no_file_is_a_pickle():
@@ -140,12 +140,14 @@ def test_no_file_is_a_pickle():
         with path.open("rb") as file:
             head = file.read(256)
         # Protocol 2 and later open with \x80 and the protocol; torch.save writes a zip whose first member is data.pkl.
-        return path.suffix in suffixes or re.match(rb"\x80[\x02-\x05]", head) or b"data.pkl" in head and head[:2] == b"PK"
+        return path.suffix in suffixes or re.match(rb"\x80[\x02-\x05]", head) or (b"data.pkl" in head and head[:2] == b"PK")
 
     assert [str(path.relative_to(ROOT)) for path in repository_files() if is_pickle(path)] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/LICENSES.md", "data/prior/README.md", "notebooks/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/LICENSES.md", "data/prior/README.md", "notebooks/README.md"]
+)
 def test_every_link_of_a_page_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
     local = [link for link in links if not link.startswith("http")]

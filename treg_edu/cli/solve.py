@@ -5,7 +5,7 @@ import math
 import re
 import warnings
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -66,33 +66,33 @@ def warn_of_words(prompt):
 
 @one_line_errors
 def solve(
-    image: Annotated[Optional[Path], typer.Argument(help="A picture to measure and reconstruct; its central square is taken.")] = None,
+    image: Annotated[Path | None, typer.Argument(help="A picture to measure and reconstruct; its central square is taken.")] = None,
     prompt: Annotated[str, typer.Option(help="What the picture shows.")] = ...,
     out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.")] = ...,
     operator: Annotated[str, typer.Option(help=f"What is measured: {', '.join(OPTIONS_OF)}.")] = "sr",
-    measurement: Annotated[Optional[Path], typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
+    measurement: Annotated[Path | None, typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
     sigma: Annotated[float, typer.Option(help="Noise added to the measurement of IMAGE, in units of [0, 1] images.")] = 0.005,
     noise_seed: Annotated[int, typer.Option(help="Seed of that noise, apart from the seeds of the solver.")] = 10_000,
-    size: Annotated[Optional[int], typer.Option(help="Side of the image in pixels; what the prior was trained on, if not given.")] = None,
-    factor: Annotated[Optional[int], typer.Option(help="sr: the factor, 16 if not given.")] = None,
-    kernel_size: Annotated[Optional[int], typer.Option(help="blur: taps of the kernel, odd, 61 if not given.")] = None,
-    blur_sigma: Annotated[Optional[float], typer.Option(help="blur: width in pixels, 5 if not given.")] = None,
-    box: Annotated[Optional[str], typer.Option(help="inpaint: the hidden box, as top,left,height,width.")] = None,
-    mask: Annotated[Optional[Path], typer.Option(help="inpaint: a picture, white where measured.")] = None,
-    oversampling: Annotated[Optional[int], typer.Option(help="phase: zero-padding of each side, 2 if not given.")] = None,
-    exponent: Annotated[Optional[float], typer.Option(help="gamma: the exponent, 2.2 if not given.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the image in pixels; what the prior was trained on, if not given.")] = None,
+    factor: Annotated[int | None, typer.Option(help="sr: the factor, 16 if not given.")] = None,
+    kernel_size: Annotated[int | None, typer.Option(help="blur: taps of the kernel, odd, 61 if not given.")] = None,
+    blur_sigma: Annotated[float | None, typer.Option(help="blur: width in pixels, 5 if not given.")] = None,
+    box: Annotated[str | None, typer.Option(help="inpaint: the hidden box, as top,left,height,width.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="inpaint: a picture, white where measured.")] = None,
+    oversampling: Annotated[int | None, typer.Option(help="phase: zero-padding of each side, 2 if not given.")] = None,
+    exponent: Annotated[float | None, typer.Option(help="gamma: the exponent, 2.2 if not given.")] = None,
     solver: Annotated[str, typer.Option(help="The solver: treg.")] = "treg",
-    null_prompt: Annotated[Optional[str], typer.Option(help="What to move away from.")] = None,
+    null_prompt: Annotated[str | None, typer.Option(help="What to move away from.")] = None,
     seeds: Annotated[int, typer.Option(help="How many reconstructions.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the first; the others count up from it.")] = 0,
-    steps: Annotated[Optional[int], typer.Option(help="Timesteps; as with the next four, the prior's choice if not given.")] = None,
-    guidance_scale: Annotated[Optional[float], typer.Option(help="ω of classifier-free guidance.")] = None,
-    lam: Annotated[Optional[float], typer.Option(help="λ of the pixel step.")] = None,
-    iterations: Annotated[Optional[int], typer.Option(help="Iterations of the pixel step.")] = None,
-    negation: Annotated[Optional[str], typer.Option(help="Adaptive negation: hidden, projected or none.")] = None,
-    prior: Annotated[Optional[str], typer.Option(help="A diffusers folder or hub name; the bundled prior if not given.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Timesteps; as with the next four, the prior's choice if not given.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="ω of classifier-free guidance.")] = None,
+    lam: Annotated[float | None, typer.Option(help="λ of the pixel step.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Iterations of the pixel step.")] = None,
+    negation: Annotated[str | None, typer.Option(help="Adaptive negation: hidden, projected or none.")] = None,
+    prior: Annotated[str | None, typer.Option(help="A diffusers folder or hub name; the bundled prior if not given.")] = None,
     clip: Annotated[
-        Optional[str], typer.Option(help="The CLIP of that prior, a folder or hub name; its own or ViT-L/14 if not given.")
+        str | None, typer.Option(help="The CLIP of that prior, a folder or hub name; its own or ViT-L/14 if not given.")
     ] = None,
     dtype: Annotated[str, typer.Option(help=f"Of the networks: {', '.join(DTYPES)}.")] = "float32",
     device: Device = "cpu",

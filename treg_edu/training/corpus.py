@@ -239,7 +239,7 @@ def save(frame, path):
     import pyarrow.parquet as pq
 
     text = {"dtype": "string", "_type": "Value"}
-    features = {name: text for name in frame.columns} | {
+    features = dict.fromkeys(frame.columns, text) | {
         "image": {"_type": "Image"},
         "keywords": {"feature": text, "_type": "List"},
     }
