@@ -1,7 +1,5 @@
 """treg_edu.exercises: every check takes the right answer, refuses plausible wrong ones in a sentence, and never raises."""
 
-import inspect
-
 import pytest
 import torch
 
@@ -343,7 +341,7 @@ def said(capsys, check, attempt):
     return capsys.readouterr().out.strip()
 
 
-CHECKS = {name: check for name, check in inspect.getmembers(exercises, inspect.isfunction) if name.startswith("check_")}
+CHECKS = {name: getattr(exercises, name) for name in exercises.__all__ if name.startswith("check_")}
 
 
 def test_every_check_has_its_solution_and_two_mistakes():

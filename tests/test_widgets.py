@@ -7,7 +7,8 @@ import ipywidgets as w
 import pytest
 import torch
 
-from treg_edu import figures, widgets
+from treg_edu import figures, images, widgets
+from treg_edu.widgets.base import thinned, walk
 
 PICTURE = torch.rand(3, 8, 8)
 
@@ -19,6 +20,26 @@ def figure():
 def finish(panel):
     panel.run().join(timeout=60)
     return panel
+
+
+def pictures_after(panel, changes):
+    """What a panel of a solver shows at first, and after each change: (control, value), …"""
+    pictures = [finish(panel).picture.value]
+    for control, value in changes:
+        control.value = value
+        pictures.append(finish(panel).picture.value)
+        assert panel.status.value == "done" and bytes(pictures[-1]).startswith(b"\x89PNG")
+    return pictures
+
+
+def live_pictures_after(panel, changes):
+    """What a live panel shows at first, and after each change: (name of a control, value), …"""
+    pictures = [panel.picture.value]
+    for name, value in changes:
+        panel.controls[name].value = value
+        pictures.append(panel.picture.value)
+        assert panel.status.value == "" and bytes(pictures[-1]).startswith(b"\x89PNG")
+    return pictures
 
 
 def test_a_panel_shows_what_was_solved():
@@ -85,54 +106,129 @@ def test_a_live_panel_draws_at_once_on_each_change_and_says_what_went_wrong():
     assert drawn == [(1, "a"), (4, "a"), (1, "a")]
 
 
-@pytest.mark.parametrize("entry", list(widgets.STRENGTHS))
-def test_the_quickstart_panel_solves_with_every_operator(prior, entry, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 2, "null_prompt": ""})
-    panel = widgets.quickstart(prior, "fox")
-    operator = panel.widget.children[1].children[0]
-    operator.value = entry
-    finish(panel)
-    assert panel.status.value == "done" and bytes(panel.picture.value).startswith(b"\x89PNG")
+def test_a_walk_ends_where_it_is_cancelled():
+    reports = []
+    assert walk("abcde", 5, lambda: len(reports) == 3, lambda *report: reports.append(report)) == ["a", "b", "c"]
+    assert reports == [(1, 5), (2, 5), (3, 5)]
 
 
-# 01_forward_operators
+@pytest.mark.parametrize(
+    "count, most, kept",
+    [(5, 8, [0, 1, 2, 3, 4]), (8, 8, list(range(8))), (9, 8, [0, 2, 4, 6, 8]), (10, 8, [1, 3, 5, 7, 9]), (1, 8, [0]), (100, 9, [*range(3, 100, 12)])],
+)
+def test_thinned_steps_are_even_and_end_with_the_last(count, most, kept):
+    assert thinned(list(range(count)), most) == kept
 
 
-@pytest.mark.parametrize("entry", list(widgets.STRENGTHS))
+# The panels that solve, by the notebook: each follows its controls, can be cancelled, and says what went wrong.
+
+SHORT = {"steps": 3, "null_prompt": "", "every": 1, "until": 1.0}
+
+
+@pytest.fixture
+def short(prior, monkeypatch):
+    """The bundled prior, whose recommended run takes three steps."""
+    monkeypatch.setattr(prior, "recommended", SHORT)
+    return prior
+
+
+@pytest.mark.parametrize("entry", list(widgets.LINEAR))
+def test_the_quickstart_panel_solves_with_every_operator(short, entry):
+    panel = widgets.quickstart(short, "fox")
+    (picture, prompt), (operator, strength, seed) = (box.children for box in panel.widget.children[:2])
+    changes = ((operator, entry), (strength, widgets.LINEAR[entry][1][0]), (seed, 3), (prompt, "pizza"), (picture, "bear"))
+    changes = changes[entry == operator.value :]  # the first entry is chosen already
+    pictures = pictures_after(panel, changes)
+    assert len(set(pictures)) == len(pictures) == 1 + len(changes) and prompt.value == "bear"
+
+
+def test_the_ddim_panel_follows_its_controls(prior):
+    panel = widgets.ddim(prior, "fox")
+    (text, omega), (steps, seed) = (box.children for box in panel.widget.children[:2])
+    steps.value = 2
+    pictures = pictures_after(panel, ((text, "pizza"), (omega, 0.5), (steps, 3), (seed, 1)))
+    assert len(set(pictures)) == 5 and (panel.bar.value, panel.bar.max) == (3, 3)
+
+
+def test_the_text_panel_follows_its_controls(short):
+    panel = widgets.text_regularization(short, "fox")
+    picture, text, seeds = panel.widget.children[0].children
+    seeds.value = 2
+    pictures = pictures_after(panel, ((text, "pizza"), (seeds, 3), (picture, "bear")))
+    assert len(set(pictures)) == 4 and text.value == "bear" and (panel.bar.value, panel.bar.max) == (3, 3)
+
+
+def test_the_negation_panel_follows_its_controls(short):
+    panel = widgets.negation(short, "fox")
+    (picture, space), (rate, omega) = (box.children for box in panel.widget.children[:2])
+    pictures = pictures_after(panel, ((rate, 0.1), (omega, 8.0), (space, "projected"), (picture, "bear")))
+    assert len(set(pictures)) == 5 and (panel.bar.value, panel.bar.max) == (3, 3)
+
+
+def test_the_solver_panel_follows_its_controls(short):
+    panel = widgets.solver(short, "fox")
+    (picture, text), (operator, strength), (omega, negation, seed) = (box.children for box in panel.widget.children[:3])
+    changes = ((strength, 4), (omega, 8.0), (negation, None), (seed, 3), (text, "pizza"), (picture, "bear"))
+    pictures = pictures_after(panel, (*changes, *((operator, entry) for entry in operator.options[1:])))
+    assert len(set(pictures)) == len(pictures) == 11 and text.value == "bear" and (panel.bar.value, panel.bar.max) == (3, 3)
+
+
+SOLVING = [widgets.quickstart, widgets.ddim, widgets.text_regularization, widgets.negation, widgets.solver]
+
+
+@pytest.mark.parametrize("build", SOLVING)
+def test_a_solve_can_be_cancelled(build, short, monkeypatch):
+    panel, predict = build(short, "fox"), short.predict_noise
+
+    def predict_noise(*arguments):
+        panel.stop.click()
+        return predict(*arguments)
+
+    monkeypatch.setattr(short, "predict_noise", predict_noise)
+    assert finish(panel).status.value == "cancelled" and panel.bar.value == 1
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("build", SOLVING)
+def test_a_solve_says_what_went_wrong(build, short, monkeypatch):
+    monkeypatch.setattr(short, "timesteps", lambda steps: short.no_such_thing)
+    panel = finish(build(short, "fox"))
+    assert panel.status.value.startswith("AttributeError: ") and not panel.start.disabled and not panel.picture.value
+
+
+@pytest.mark.parametrize("build", [build for build in SOLVING if build is not widgets.ddim])
+def test_a_solve_says_which_setting_is_wrong(build, prior, monkeypatch):
+    monkeypatch.setattr(prior, "recommended", {"steps": 0})
+    assert finish(build(prior, "fox")).status.value.startswith("ValueError: steps: got 0")
+
+
+# The panels that draw at once
+
+
+@pytest.mark.parametrize("entry", list(widgets.LINEAR))
 def test_the_null_space_panel_follows_its_controls(entry):
     panel = widgets.null_space("fox", "gorilla")
-    controls, pictures = panel.controls, []
-    controls["operator"].value = entry
-    strengths = controls["strength"].options
-    assert controls["strength"].value == strengths[-1]
-    for name, value in (("strength", strengths[-1]), ("strength", strengths[0]), ("name", "panda"), ("other", "pizza")):
-        controls[name].value = value
-        pictures.append(panel.picture.value)
-        assert panel.status.value == ""
-    assert len(set(pictures)) == 4
+    panel.controls["operator"].value = entry
+    strengths = panel.controls["strength"].options
+    assert panel.controls["strength"].value == strengths[-1]
+    assert len(set(live_pictures_after(panel, (("strength", strengths[0]), ("name", "panda"), ("other", "pizza"))))) == 4
 
 
 def test_the_null_space_panel_says_what_went_wrong(monkeypatch):
     panel = widgets.null_space()
     before = panel.picture.value
-    monkeypatch.setattr(widgets.images, "example", lambda name: torch.zeros(1, 3, 60, 60))
+    monkeypatch.setattr(images, "example", lambda name: torch.zeros(1, 3, 60, 60))
     panel.controls["strength"].value = 8
     assert panel.status.value == "ValueError: factor: got 8, expected a divisor of the height and of the width of x, one of which is 60"
     assert panel.picture.value == before
 
 
-# 02_phase_retrieval_symmetries
-
-
 def test_the_panel_of_phases_and_copies_follows_its_controls(monkeypatch):
-    notes, draw = [], widgets.figures.over_magnitudes
-    monkeypatch.setattr(widgets.figures, "over_magnitudes", lambda *arguments: notes.append(arguments[2][-1]) or draw(*arguments))
+    notes, draw = [], figures.over_magnitudes
+    monkeypatch.setattr(figures, "over_magnitudes", lambda *arguments: notes.append(arguments[2][-1]) or draw(*arguments))
     panel = widgets.phases_and_copies("fox", "strawberry")
-    pictures = [panel.picture.value]
-    for name, value in (("turned", "red"), ("down", 25), ("right", 40), ("negative", True), ("name", "mammoth"), ("other", "panda")):
-        panel.controls[name].value = value
-        pictures.append(panel.picture.value)
-        assert panel.status.value == ""
+    changes = (("turned", "red"), ("down", 25), ("right", 40), ("negative", True), ("name", "mammoth"), ("other", "panda"))
+    pictures = live_pictures_after(panel, changes)
     assert len(set(pictures)) == 7 and set(notes) == {"magnitudes are the same"}
     panel.controls["mirrored"].value = True
     assert notes[-1].startswith("magnitudes differ by ")
@@ -141,142 +237,15 @@ def test_the_panel_of_phases_and_copies_follows_its_controls(monkeypatch):
 def test_the_panel_of_phases_and_copies_says_what_went_wrong(monkeypatch):
     panel = widgets.phases_and_copies()
     before = panel.picture.value
-    monkeypatch.setattr(widgets.images, "example", lambda name: torch.zeros(1, 3, 60, 60) if name == "fox" else torch.zeros(1, 3, 64, 64))
+    monkeypatch.setattr(images, "example", lambda name: torch.zeros(1, 3, 60, 60) if name == "fox" else torch.zeros(1, 3, 64, 64))
     panel.controls["right"].value = 8
     assert panel.status.value.startswith("RuntimeError: ") and panel.picture.value == before
 
 
-# 03_ddim
-
-
-def test_the_ddim_panel_follows_its_controls_and_can_be_cancelled(prior, monkeypatch):
-    panel = widgets.ddim(prior, "fox")
-    (text, omega), (steps, seed) = (box.children for box in panel.widget.children[:2])
-    steps.value = 2
-    pictures = [finish(panel).picture.value]
-    for control, value in ((text, "pizza"), (omega, 0.5), (steps, 3), (seed, 1)):
-        control.value = value
-        pictures.append(finish(panel).picture.value)
-        assert panel.status.value == "done"
-    assert len(set(pictures)) == 5 and (panel.bar.value, panel.bar.max) == (3, 3)
-
-    started, predict = threading.Event(), prior.predict_noise
-
-    def predict_noise(*arguments):
-        started.set()
-        panel.stop.click()
-        return predict(*arguments)
-
-    monkeypatch.setattr(prior, "predict_noise", predict_noise)
-    assert finish(panel).status.value == "cancelled" and panel.bar.value == 1
-
-
-def test_the_ddim_panel_says_what_went_wrong(prior, monkeypatch):
-    panel = widgets.ddim(prior, "fox")
-    monkeypatch.setattr(prior, "timesteps", lambda steps: prior.no_such_thing)
-    assert finish(panel).status.value.startswith("AttributeError: ")
-
-
-# 04_latent_data_consistency
-
-
 def test_the_pixel_step_panel_follows_its_controls_and_says_what_went_wrong(monkeypatch):
     panel = widgets.pixel_step(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
-    pictures = [panel.picture.value]
-    for control, value in (("iterations", 0), ("exponent", -1), ("name", "box inpainting"), ("iterations", 2)):
-        panel.controls[control].value = value
-        pictures.append(panel.picture.value)
-        assert panel.status.value == ""
-    assert len(set(pictures)) >= 4 and bytes(pictures[0]).startswith(b"\x89PNG")
-    monkeypatch.setattr(widgets.figures, "pixel_step", None)
+    changes = (("iterations", 0), ("log_lam", -1), ("name", "box inpainting"), ("iterations", 2))
+    assert len(set(live_pictures_after(panel, changes))) >= 4
+    monkeypatch.setattr(figures, "pixel_step", None)
     panel.controls["iterations"].value = 7
     assert panel.status.value.startswith("TypeError: ")
-
-
-# 05_text_regularization
-
-
-def test_the_text_panel_follows_its_controls_and_can_be_cancelled(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 2, "null_prompt": ""})
-    panel = widgets.text_regularization(prior, "fox")
-    picture, text, seeds = panel.widget.children[0].children
-    seeds.value = 2
-    pictures = [finish(panel).picture.value]
-    for control, value in ((text, "pizza"), (seeds, 3), (picture, "bear")):
-        control.value = value
-        pictures.append(finish(panel).picture.value)
-        assert panel.status.value == "done"
-    assert len(set(pictures)) == 4 and text.value == "bear" and (panel.bar.value, panel.bar.max) == (2, 2)
-
-    predict = prior.predict_noise
-
-    def predict_noise(*arguments):
-        panel.stop.click()
-        return predict(*arguments)
-
-    monkeypatch.setattr(prior, "predict_noise", predict_noise)
-    assert finish(panel).status.value == "cancelled" and panel.bar.value == 1
-
-
-def test_the_text_panel_says_what_went_wrong(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 0})
-    assert finish(widgets.text_regularization(prior, "fox")).status.value.startswith("ValueError: steps: got 0")
-
-
-# 06_adaptive_negation
-
-
-def test_the_negation_panel_follows_its_controls_and_can_be_cancelled(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 3, "null_prompt": "", "every": 1, "until": 1.0})
-    panel = widgets.negation(prior, "fox")
-    (picture, space), (rate, omega) = (box.children for box in panel.widget.children[:2])
-    pictures = [finish(panel).picture.value]
-    for control, value in ((rate, 0.1), (omega, 8.0), (space, "projected"), (picture, "bear")):
-        control.value = value
-        pictures.append(finish(panel).picture.value)
-        assert panel.status.value == "done"
-    assert len(set(pictures)) == 5 and (panel.bar.value, panel.bar.max) == (3, 3)
-
-    predict = prior.predict_noise
-
-    def predict_noise(*arguments):
-        panel.stop.click()
-        return predict(*arguments)
-
-    monkeypatch.setattr(prior, "predict_noise", predict_noise)
-    assert finish(panel).status.value == "cancelled" and panel.bar.value == 1
-
-
-def test_the_negation_panel_says_what_went_wrong(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 0})
-    assert finish(widgets.negation(prior, "fox")).status.value.startswith("ValueError: steps: got 0")
-
-
-# 07_treg
-
-
-def test_the_solver_panel_follows_its_controls_and_can_be_cancelled(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 3, "null_prompt": "", "every": 1, "until": 1.0})
-    panel = widgets.solver(prior, "fox")
-    (picture, text), (operator, strength), (omega, negation, seed) = (box.children for box in panel.widget.children[:3])
-    pictures = [finish(panel).picture.value]
-    changes = ((strength, 4), (omega, 8.0), (negation, None), (seed, 3), (text, "pizza"), (picture, "bear"))
-    for control, value in (*changes, *((operator, entry) for entry in operator.options[1:])):
-        control.value = value
-        pictures.append(finish(panel).picture.value)
-        assert panel.status.value == "done"
-    assert len(set(pictures)) == len(pictures) == 11 and text.value == "bear" and (panel.bar.value, panel.bar.max) == (3, 3)
-
-    predict = prior.predict_noise
-
-    def predict_noise(*arguments):
-        panel.stop.click()
-        return predict(*arguments)
-
-    monkeypatch.setattr(prior, "predict_noise", predict_noise)
-    assert finish(panel).status.value == "cancelled" and panel.bar.value == 1
-
-
-def test_the_solver_panel_says_what_went_wrong(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 0})
-    assert finish(widgets.solver(prior, "fox")).status.value.startswith("ValueError: steps: got 0")

@@ -1,0 +1,266 @@
+"""A figure is the same picture whatever the user's matplotlib settings are, and leaves them as they were."""
+
+import contextlib
+import inspect
+import io
+import threading
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from treg_edu import figures, operators, widgets
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.rand(5, 3, 64, 64, generator=GENERATOR)
+RISING = torch.linspace(0.1, 0.9, 5)
+T = [900, 700, 500, 300, 100]
+SR = operators.SuperResolution(16)
+INTERVALS = {"a": (0.2, 0.1, 0.4), "b": (-0.1, -0.3, 0.2)}
+ORIENTATIONS = {"ER": torch.zeros(4), "HIO": torch.tensor([-1.0, -1.0, 0.3, 1.0])}
+
+EXAMPLES = {
+    # any notebook
+    "ladder": lambda: figures.ladder(X[:2], ["a", "b"], ["c", "d"]),
+    "picture_rows": lambda: figures.picture_rows({"a": X[:2], "b": X[2:4]}, ["c", "d"]),
+    "sample_sheet": lambda: figures.sample_sheet(X, list("abcde"), columns=3),
+    "nearest_sheet": lambda: figures.nearest_sheet(X, X.flip(0), [True, False, True, False, False], columns=3),
+    # 00
+    "measurement": lambda: figures.measurement(X[:1], SR.A(X[:1])),
+    "story": lambda: figures.story([(X[:1], SR.A(X[:1]), {"text": X[:2], "null": X[3:4]})] * 2, SR),
+    "variance_maps": lambda: figures.variance_maps({"text": X[:3], "null": X}),
+    # 01
+    "matrices": lambda: figures.matrices({"A": X[0, 0, :8, :24], "A†": X[0, 0, :24, :8]}),
+    "spectra": lambda: figures.spectra({"a": RISING.flip(0), "b": torch.tensor([1.0, 0.0])}, 0.005),
+    "truncation": lambda: figures.truncation(range(1, 6), RISING, RISING**2, (RISING, RISING / 2, 2 * RISING)),
+    "sweep": lambda: figures.sweep([1e-3, 1e-2], {f"problem {i}": {"a": [20, 30], "b": [30, 20]} for i in range(2)}),
+    "tone_curves": lambda: figures.tone_curves(RISING, {"γ = 2": RISING**2}, {"γ = 2": (0.1 / RISING, 0.1 / RISING)}),
+    # 02
+    "over_magnitudes": lambda: figures.over_magnitudes([X[0], -X[1]], ["a", "b"], ["c", "d"]),
+    "convergence": lambda: figures.convergence({"ER": X[0, 0, :9, :3] + 0.1, "HIO": X[0, 1, :9, :3] + 0.01}, 0.005),
+    "copies_found": lambda: figures.copies_found(ORIENTATIONS, {"ER": INTERVALS, "HIO": INTERVALS}, {"a": 0.3, "b": 0.7}, "a coin"),
+    "found_shifts": lambda: figures.found_shifts(torch.arange(5), -torch.arange(5), torch.arange(5) > 2, (-3, 3), (-4, 4)),
+    # 03
+    "noising": lambda: figures.noising(X[:3], [0, 40, 80], torch.linspace(1, 0, 100)),
+    "scores": lambda: figures.scores(RISING, {"t = 1": (RISING**2, {"exact": RISING, "same": RISING, "other": -RISING})}),
+    "paths": lambda: figures.paths(T, RISING, X[0, 0, :5, :5] + 0.1, {"few": (T[::2], X[0, 0, :3, :4]), "many": (T, X[0, 0, :5, :4])}),
+    # 04
+    "over_measurements": lambda: figures.over_measurements(X[:2], ["a", "b"], SR, ["c", "d"]),
+    "cg_iterations": lambda: figures.cg_iterations([0, 1, 2, 5, 9], {"a": (RISING, RISING**2), "b": (RISING**2, RISING)}, 0.005),
+    "pixel_step": lambda: figures.pixel_step(X[0], X, X[1], RISING.flip(0), 0.005),
+    "along_trajectory": lambda: figures.along_trajectory({"all": (T, RISING, RISING / 2, 2 * RISING)}, {"σ": 0.005}),
+    # 05
+    "seeds_and_deviation": lambda: figures.seeds_and_deviation({"text": X[:3] / 2, "null": X[:3]}, columns=2),
+    "text_weight": lambda: figures.text_weight(torch.tensor(T), RISING, torch.arange(5) % 2 == 0),
+    "texts": lambda: figures.texts(X[:1], SR.A(X[:1]), {"a": X[:2], "b": X[1:3]}, SR),
+    "paired": lambda: figures.paired({"null": RISING, "text": RISING / 2}, list("abcde"), "variance"),
+    # 06
+    "negation_losses": lambda: figures.negation_losses(T, {"off": (RISING, RISING), "on": (RISING, RISING / 2)}),
+    "found_among": lambda: figures.found_among({"a": [0, 3, 7], "b": [1, 1, 1]}, 8),
+    "null_directions": lambda: figures.null_directions(range(5), {"up": (RISING, RISING / 2, 2 * RISING)}, {"a run": 1.5}),
+    "effects": lambda: figures.effects({"similarity": INTERVALS, "PSNR": INTERVALS}),
+    "negation_trajectory": lambda: figures.negation_trajectory({"off": X, "on": X}, T, {"off": RISING}, {"off": RISING, "on": RISING**2}),
+    # 07
+    "problems": lambda: figures.problems(X[:2], {"SR": {"y": SR.A(X[:2]), "text": X[2:4]}, "blur": {"y": X[:2]}}),
+    "retrieved": lambda: figures.retrieved(X[:3], {"HIO": (X[:3], ["upright", "rotated", "mixed"])}, list("abc")),
+    "solver": lambda: figures.solver({"x": X[0], "y": SR.A(X[:1])[0]}, X, T, {900: 0.1, 300: 0.01}, 0.005),
+}
+
+HOSTILE = {
+    "no LaTeX": {"text.usetex": True, "text.latex.preamble": r"\nonsense"},
+    "letters": {
+        "font.family": ["monospace"],
+        "font.size": 23,
+        "font.weight": "bold",
+        "text.color": "magenta",
+        "text.hinting": "none",
+        "text.antialiased": False,
+        "text.parse_math": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 30,
+        "axes.labelcolor": "magenta",
+        "axes.unicode_minus": False,
+        "axes.formatter.limits": [0, 0],
+        "axes.formatter.use_mathtext": True,
+        "figure.labelsize": 30,
+        "legend.fontsize": 3,
+        "xtick.labelrotation" if "xtick.labelrotation" in matplotlib.rcParams else "xtick.labelsize": 20,
+    },
+    "paper": {
+        "figure.dpi": 31,
+        "figure.facecolor": "black",
+        "figure.edgecolor": "red",
+        "figure.constrained_layout.h_pad": 0.5,
+        "figure.constrained_layout.wspace": 0.5,
+        "figure.autolayout": True,
+        "savefig.dpi": 43,
+        "savefig.bbox": "tight",
+        "savefig.pad_inches": 1,
+        "savefig.facecolor": "green",
+        "savefig.transparent": True,
+        "savefig.format": "svg",
+        "savefig.orientation": "landscape",
+    },
+    "pictures": {
+        "image.interpolation": "bilinear",
+        "image.interpolation_stage": "rgba",
+        "image.origin": "lower",
+        "image.cmap": "jet",
+        "image.aspect": "auto",
+        "image.lut": 5,
+        "image.resample": False,
+        "pcolor.shading": "gouraud",
+        "pcolormesh.snap": False,
+    },
+    "lines": {
+        "axes.grid": True,
+        "axes.axisbelow": False,
+        "axes.facecolor": "black",
+        "axes.spines.top": False,
+        "axes.xmargin": 0.4,
+        "axes.prop_cycle": matplotlib.cycler(color=["yellow"], linestyle=[":"]),
+        "lines.linewidth": 7,
+        "lines.marker": "x",
+        "lines.antialiased": False,
+        "lines.dash_capstyle": "round",
+        "patch.linewidth": 5,
+        "patch.force_edgecolor": True,
+        "hatch.linewidth": 5,
+        "scatter.edgecolors": "green",
+        "errorbar.capsize": 9,
+        "legend.frameon": False,
+        "legend.loc": "center",
+        "xtick.top": True,
+        "ytick.right": True,
+        "xtick.direction": "in",
+        "ytick.minor.visible": True,
+        "path.sketch": (5, 100, 2),
+        "path.simplify_threshold": 1.0,
+        "agg.path.chunksize": 1,
+    },
+}
+"""Settings under which figures fail, or look different, if they follow them."""
+
+
+def png(figure):
+    return figure._repr_png_()
+
+
+def settings_of(style):
+    return matplotlib.style.library[style] if isinstance(style, str) else style
+
+
+@contextlib.contextmanager
+def users(style):
+    """A session whose user has chosen a style, and finds it unchanged at the end."""
+    with matplotlib.style.context(style):
+        before = dict(matplotlib.rcParams)
+        yield
+        assert dict(matplotlib.rcParams) == before
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """{name: the PNG under matplotlib's defaults}."""
+    with matplotlib.style.context("default"):
+        return {name: png(draw()) for name, draw in EXAMPLES.items()}
+
+
+def test_every_figure_has_an_example():
+    assert set(EXAMPLES) == set(figures.__all__) - {"Figure"}
+    assert all(inspect.isfunction(getattr(figures, name)) for name in EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_figure_is_the_same_under_any_settings(name, plain):
+    for title, style in HOSTILE.items():
+        with users(style):
+            assert png(EXAMPLES[name]()) == plain[name], title
+
+
+@pytest.mark.parametrize("style", matplotlib.style.available)
+def test_a_figure_is_the_same_under_any_style_sheet(style, plain):
+    with users(style):
+        assert png(EXAMPLES["copies_found"]()) == plain["copies_found"]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+def test_a_figure_of_matplotlib_follows_these_settings(title):
+    """What the tests above stand on: the settings would change, or break, figures that follow them."""
+
+    def draw():
+        figure = matplotlib.figure.Figure()
+        axes = figure.subplots()
+        axes.imshow(np.arange(12).reshape(3, 4))
+        axes.plot([0, 1], [1, 2], label="−1")
+        axes.legend()
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+    ordinary = draw()
+    with users(HOSTILE[title]):
+        try:
+            assert draw() != ordinary
+        except RuntimeError as error:  # latex is not there, or has failed
+            assert title == "no LaTeX" and "latex" in str(error)
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+def test_settings_changed_between_building_and_showing_change_nothing(title, plain):
+    figure = EXAMPLES["copies_found"]()
+    with users(HOSTILE[title]):
+        assert png(figure) == plain["copies_found"]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+@pytest.mark.parametrize("form", ["png", "pdf", "svg"])
+def test_a_saved_figure_is_the_same_under_any_settings(form, title, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")  # a PDF and an SVG hold the date
+
+    def saved(name):
+        figures.ladder(X[:2], ["a", "−1"]).savefig(tmp_path / name, dpi=110)
+        return (tmp_path / name).read_bytes()
+
+    # An SVG names its parts at random, unless it is told a salt.
+    with monkeypatch.context() as patch:
+        patch.setitem(figures.base.STYLE, "svg.hashsalt", "1")
+        ordinary = saved(f"ordinary.{form}")
+        with users(HOSTILE[title]):
+            assert saved(f"hostile.{form}") == ordinary
+
+
+def test_an_error_leaves_the_settings_alone():
+    with users({"lines.linewidth": 7}):
+        with pytest.raises(IndexError):
+            figures.ladder(X[:2], ["a"])
+        with pytest.raises(ValueError):
+            figures.ladder(X[:2], ["a", "b"]).savefig(io.BytesIO(), format="nonsense")
+
+
+def test_figures_drawn_in_threads_leave_the_settings_alone(plain):
+    pictures = []
+    with users({"lines.linewidth": 7, "figure.facecolor": "black"}):
+        threads = [threading.Thread(target=lambda: pictures.append(png(EXAMPLES["convergence"]()))) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert pictures == 6 * [plain["convergence"]]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+def test_panels_show_the_same_under_any_settings(title, plain):
+    with users(HOSTILE[title]):
+        live = widgets.Live({}, EXAMPLES["ladder"])
+        panel = widgets.Panel([], lambda cancelled, progress: EXAMPLES["ladder"]())
+        panel.run().join()
+        assert (live.status.value, panel.status.value) == ("", "done")
+        assert bytes(live.picture.value) == bytes(panel.picture.value) == plain["ladder"]
+
+
+def test_the_picture_is_as_large_as_its_figure_says(plain):
+    assert Image.open(io.BytesIO(plain["measurement"])).size == (round(4.6 * 90), round(2.6 * 90))

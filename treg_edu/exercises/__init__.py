@@ -1,0 +1,52 @@
+"""Checks that tell a reader whether their own function is right, and if it is not, why, in one sentence.
+
+    def tweedie(z_t, noise, alpha_bar):
+        return ...                          # yours to fill
+
+    te.exercises.check_tweedie(tweedie)     # "not attempted yet"
+
+One function an exercise, one module a notebook: `ddim` holds those of 03_ddim. Each calls the reader's function on cases that the notebook
+does not show and prints a verdict: "not attempted yet", "right", or "not yet: …" with the case, what was expected and what was found.
+None of them raises.
+"""
+
+from .adaptive_negation import check_adam, check_negation_loss, check_pull_back, check_shortest_move
+from .base import difference, verdict
+from .ddim import check_from_v, check_gaussian_noise, check_renoise, check_rescaled_score
+from .forward_operators import check_block_mean_adjoint, check_gamma_gradient, check_least_squares_near, check_split
+from .latent_data_consistency import check_inpainting_step, check_noise_gain, check_steepest_step
+from .phase_retrieval_symmetries import check_conjugate_flip, check_distinct_magnitudes, check_hio_step, check_turned_error
+from .text_regularization import check_decided_by_text, check_exact_pixel_step, check_latent_step_of_two_texts, check_treg_step
+from .treg import check_algorithm_step, check_consistency_steps, check_cost, check_paired_difference
+
+__all__ = [
+    "check_adam",
+    "check_algorithm_step",
+    "check_block_mean_adjoint",
+    "check_conjugate_flip",
+    "check_consistency_steps",
+    "check_cost",
+    "check_decided_by_text",
+    "check_distinct_magnitudes",
+    "check_exact_pixel_step",
+    "check_from_v",
+    "check_gamma_gradient",
+    "check_gaussian_noise",
+    "check_hio_step",
+    "check_inpainting_step",
+    "check_latent_step_of_two_texts",
+    "check_least_squares_near",
+    "check_negation_loss",
+    "check_noise_gain",
+    "check_paired_difference",
+    "check_pull_back",
+    "check_renoise",
+    "check_rescaled_score",
+    "check_shortest_move",
+    "check_split",
+    "check_steepest_step",
+    "check_treg_step",
+    "check_turned_error",
+    "difference",
+    "verdict",
+]

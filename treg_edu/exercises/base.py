@@ -1,0 +1,108 @@
+"""What every check stands on: the verdict, what tells two results apart, and numbers that no reader has seen."""
+
+import math
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+Attempt = Callable[..., Any]
+"""A reader's function."""
+
+Case = tuple[str, tuple[Any, ...], Any]
+"""What the case is, the arguments, the expected result."""
+
+
+def verdict(attempt: Attempt, cases: Iterable[Case], hint: str = "", tolerance: float = 1e-4) -> None:
+    """Print what became of `attempt` on `cases`: (what the case is, arguments, expected result), …
+
+    Expected results are tensors, numbers, strings, or tuples of them; floating-point values may be off by `tolerance`, absolute.
+    The first case that fails is the one reported; the hint is printed with it.
+    """
+    print(_verdict(attempt, cases, hint, tolerance))
+
+
+def _verdict(attempt: Attempt, cases: Iterable[Case], hint: str, tolerance: float) -> str:
+    if not callable(attempt):
+        return f"not yet: expected a function, found {type(attempt).__name__}"
+    ending = f". {hint}" if hint else ""
+    for case, arguments, expected in cases:
+        try:
+            found = attempt(*(each.clone() if isinstance(each, torch.Tensor) else each for each in arguments))
+        except NotImplementedError:
+            return "not attempted yet"
+        except Exception as error:  # a reader's mistake of any kind is news for the reader, not a traceback
+            return f"not yet: for {case}, it raised {type(error).__name__}: {error}{ending}"
+        if found is ...:
+            return "not attempted yet"
+        if found is None:
+            return f"not yet: for {case}, it returned None; is the return missing?"
+        if wrong := difference(found, expected, tolerance):
+            return f"not yet: for {case}, {wrong}{ending}"
+    return "right"
+
+
+def difference(found: Any, expected: Any, tolerance: float) -> str:
+    """What tells `found` from `expected`, as half a sentence; an empty string if nothing does."""
+    if isinstance(expected, (tuple, list)):
+        return _difference_of_tuples(found, expected, tolerance)
+    if isinstance(expected, torch.Tensor):
+        return _difference_of_tensors(found, expected, tolerance)
+    if isinstance(found, torch.Tensor) and found.numel() == 1:
+        found = found.item()
+    if isinstance(expected, (bool, str)) or not isinstance(expected, numbers.Real):
+        same = type(found) is type(expected) and found == expected
+    else:
+        same = isinstance(found, numbers.Real) and not isinstance(found, bool) and math.isclose(found, expected, rel_tol=0, abs_tol=tolerance)
+    return "" if same else f"expected {_short(expected)}, found {_short(found)}"
+
+
+def _difference_of_tuples(found: Any, expected: tuple[Any, ...] | list[Any], tolerance: float) -> str:
+    if not isinstance(found, (tuple, list)) or len(found) != len(expected):
+        came = f"{len(found)} of them" if isinstance(found, (tuple, list)) else type(found).__name__
+        return f"expected {len(expected)} results, found {came}"
+    for place, (one, other) in enumerate(zip(found, expected), 1):
+        if wrong := difference(one, other, tolerance):
+            return f"in result {place} of {len(expected)} {wrong}"
+    return ""
+
+
+def _difference_of_tensors(found: Any, expected: torch.Tensor, tolerance: float) -> str:
+    if not isinstance(found, torch.Tensor):
+        return f"expected a tensor of shape {tuple(expected.shape)}, found {type(found).__name__}"
+    if found.shape != expected.shape:
+        return f"expected shape {tuple(expected.shape)}, found {tuple(found.shape)}"
+    if expected.dtype == torch.bool or found.dtype == torch.bool or found.is_complex() != expected.is_complex():
+        if found.dtype != expected.dtype:
+            return f"expected dtype {expected.dtype}, found {found.dtype}"
+    found, expected = (each.detach().cpu().to(torch.complex128 if each.is_complex() else torch.float64) for each in (found, expected))
+    off = torch.where(found == expected, 0, (found - expected).abs()).nan_to_num(math.inf)
+    if off.numel() == 0 or off.max() <= tolerance:
+        return ""
+    worst = tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape))
+    where = f"at index {worst} " if worst else ""
+    return f"{where}expected {_short(expected[worst].item())}, found {_short(found[worst].item())}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (float, complex)) else repr(value)
+
+
+def uniform(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Numbers in [0, 1) that no reader has seen."""
+    return _as_readers_own(torch.rand(shape, generator=_generator(8_000 + seed), dtype=torch.float32, device="cpu"))
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Standard normal numbers that no reader has seen."""
+    return _as_readers_own(torch.randn(shape, generator=_generator(9_000 + seed), dtype=torch.float32, device="cpu"))
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def _as_readers_own(values: torch.Tensor) -> torch.Tensor:
+    """The same numbers in the dtype and on the device of the tensors that the reader's function makes."""
+    return values.to(torch.get_default_device(), torch.get_default_dtype())

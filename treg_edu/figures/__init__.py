@@ -1,0 +1,54 @@
+"""Every figure of the course, one function a figure, one module a notebook: `ddim` holds those of 03_ddim.
+
+Each returns a matplotlib `Figure`, and shows nothing by itself. All look the same whatever the user's matplotlib settings are.
+"""
+
+from .adaptive_negation import effects, found_among, negation_losses, negation_trajectory, null_directions
+from .base import Figure
+from .ddim import noising, paths, scores
+from .forward_operators import matrices, spectra, sweep, tone_curves, truncation
+from .latent_data_consistency import along_trajectory, cg_iterations, over_measurements, pixel_step
+from .phase_retrieval_symmetries import convergence, copies_found, found_shifts, over_magnitudes
+from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
+from .quickstart import measurement, story, variance_maps
+from .text_regularization import paired, seeds_and_deviation, text_weight, texts
+from .treg import problems, retrieved, solver
+
+__all__ = [
+    "Figure",
+    "along_trajectory",
+    "cg_iterations",
+    "convergence",
+    "copies_found",
+    "effects",
+    "found_among",
+    "found_shifts",
+    "ladder",
+    "matrices",
+    "measurement",
+    "nearest_sheet",
+    "negation_losses",
+    "negation_trajectory",
+    "noising",
+    "null_directions",
+    "over_magnitudes",
+    "over_measurements",
+    "paired",
+    "paths",
+    "picture_rows",
+    "pixel_step",
+    "problems",
+    "retrieved",
+    "sample_sheet",
+    "scores",
+    "seeds_and_deviation",
+    "solver",
+    "spectra",
+    "story",
+    "sweep",
+    "text_weight",
+    "texts",
+    "tone_curves",
+    "truncation",
+    "variance_maps",
+]

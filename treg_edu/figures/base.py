@@ -1,0 +1,139 @@
+"""What every figure stands on: the figure that shows itself, one style for all of them, and a few ways to fill axes."""
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import IPython
+import matplotlib.figure
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from torch import Tensor
+from torch.nn import functional as F
+
+STYLE = {
+    "font.family": ["DejaVu Sans"],  # it comes with matplotlib; the other families of the default depend on the machine
+    "figure.titlesize": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 9,
+    "image.interpolation": "nearest",
+    "savefig.dpi": 90,
+}
+"""What differs from matplotlib's defaults in all figures."""
+
+LINES = ["-", "--", ":", "-."]
+"""One for each curve, so that curves differ in grey as well."""
+
+TIME = "t (noise on the left, data on the right)"
+"""The name of an axis of timesteps."""
+
+_one_at_a_time = threading.RLock()  # matplotlib's settings are the process's, and a panel draws in a thread of its own
+
+
+@contextlib.contextmanager
+def own_style() -> Iterator[None]:
+    """matplotlib's defaults and `STYLE`, whatever the user has set; the user's settings hold again afterwards.
+
+    matplotlib reads its settings while a figure is built, and again while it is rendered. So every function that builds a figure
+    is decorated with this, and `Figure` renders in it.
+    """
+    with _one_at_a_time, matplotlib.style.context(["default", STYLE]):
+        yield
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib figure that a notebook shows when it is a cell's value, the same whatever backend and settings are in use."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        _show_as_it_is()
+
+    @own_style()
+    def draw(self, renderer: Any) -> None:
+        super().draw(renderer)
+
+    @own_style()
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        super().savefig(*args, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def _show_as_it_is() -> None:
+    """Have IPython show a `Figure` by its `_repr_png_` alone.
+
+    Once a notebook imports pyplot, IPython shows every matplotlib figure through the inline backend: cropped, at the user's resolution,
+    in the user's format. What is registered for this very class goes first.
+    """
+    if shell := IPython.get_ipython():
+        for mime, formatter in shell.display_formatter.formatters.items():
+            if mime.startswith("image/") or mime == "application/pdf":
+                formatter.for_type(Figure, Figure._repr_png_ if mime == "image/png" else lambda figure: None)
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure, in inches, whose parts make room for each other."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def name_axes(axes: Axes, x: str | None, y: str | None) -> None:
+    """Labels of both axes."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def bare(axes: Axes) -> None:
+    """No ticks, for a picture."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def show(axes: Axes, picture: Tensor, title: str | None = None, note: str | None = None) -> None:
+    """A picture, its title above and a note below.  picture: (3, H, W), drawn as if clipped to [0, 1]."""
+    axes.imshow(picture.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy())
+    axes.spines[:].set_color("0.75")
+    bare(axes)
+    if title:
+        axes.set_title(title)
+    if note:
+        axes.set_xlabel(note, fontsize=8)
+
+
+def show_map(axes: Axes, values: Tensor, low: float, high: float, cmap: str) -> AxesImage:
+    """One number a pixel, in colours from `low` to `high`.  values: (H, W)."""
+    bare(axes)
+    return axes.imshow(values.detach().float().cpu().numpy(), cmap=cmap, vmin=low, vmax=high)
+
+
+def show_rows(grid: np.ndarray, rows: dict[str, Any]) -> None:
+    """Rows of pictures, each after its name.  grid: axes (R, N).  rows: {name: (N, 3, H, W)}, R of them."""
+    for line, (name, pictures) in zip(grid, rows.items()):
+        for axes, picture in zip(line, pictures):
+            show(axes, picture)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+
+
+def enlarged(y: Tensor, truth: Tensor) -> Tensor:
+    """The first of some measurements as an image of the truth's size, its pixels kept square.
+
+    y: (B, C, h, w).  truth: (N, 3, H, W).  Returns (C, H, W).
+    """
+    return F.interpolate(y[:1], truth.shape[-2:], mode="nearest")[0]
+
+
+def misfit_axes(axes: Axes, x: str, sigma: float) -> None:
+    """A plot of misfits over x, on a logarithmic scale, with the noise as a level."""
+    axes.axhline(sigma, color="black", linewidth=0.8, label="noise σ")
+    axes.set_yscale("log")
+    name_axes(axes, x, "RMS of y − A(x̂)")
+    axes.legend(fontsize=8)

@@ -1,0 +1,32 @@
+"""Panels of ipywidgets: the same functions as the cells, with knobs; one module a notebook.
+
+A `Panel` solves in a thread, and can be cancelled. A `Live` panel draws at once, on every change: for what takes a fraction of a second.
+"""
+
+from .adaptive_negation import negation, negation_figure
+from .base import LINEAR, NONLINEAR, SIGMA, Live, Panel
+from .ddim import ddim
+from .forward_operators import null_space
+from .latent_data_consistency import pixel_step
+from .phase_retrieval_symmetries import phases_and_copies
+from .quickstart import quickstart
+from .text_regularization import text_regularization
+from .treg import solver, solver_figure
+
+__all__ = [
+    "LINEAR",
+    "NONLINEAR",
+    "SIGMA",
+    "Live",
+    "Panel",
+    "ddim",
+    "negation",
+    "negation_figure",
+    "null_space",
+    "phases_and_copies",
+    "pixel_step",
+    "quickstart",
+    "solver",
+    "solver_figure",
+    "text_regularization",
+]
