@@ -199,6 +199,8 @@ def test_the_weight_is_marked_where_the_step_is_taken():
     figure = figures.text_weight(t, 1 - t / 1000, torch.arange(10) % 2 == 0)
     curve, dots, _ = figure.axes[0].lines
     assert len(curve.get_xdata()) == 10 and len(dots.get_xdata()) == 5
+    heights = {text.get_text()[0]: text.get_position()[1] for text in figure.axes[0].texts}
+    assert heights["1"] > 0.5 > heights["ᾱ"]  # the text's share lies over the curve, the measurement's under it
     assert figure._repr_png_()
 
 

@@ -44,7 +44,9 @@ def check_pull_back(attempt: Attempt) -> None:
     for i, (B, p, d) in enumerate([(1, 3, 5), (3, 6, 4), (2, 4, 4)]):
         feature, P = 2 * normal(B, p, seed=630 + i), normal(p, d, seed=640 + i)
         cases.append((f"B, p, d = {B, p, d}", (feature, P), torch.einsum("bp,pd->bd", feature / feature.norm(dim=1, keepdim=True), P)))
-    verdict(attempt, cases, "⟨f, P c⟩ = ⟨Pᵀ f, c⟩; the length is taken of f, before the matrix, and the rows of a batch stand on the left of P")
+    verdict(
+        attempt, cases, "⟨f, P c⟩ = ⟨Pᵀ f, c⟩; the length is taken of f, before the matrix, and the rows of a batch stand on the left of P"
+    )
 
 
 def check_shortest_move(attempt: Attempt) -> None:
@@ -54,5 +56,5 @@ def check_shortest_move(attempt: Attempt) -> None:
         feature, null = 2 * normal(B, d, seed=650 + i), normal(B, L, d, seed=660 + i)
         unit = feature / feature.norm(dim=1, keepdim=True)
         cases.append((f"L = {L} and a drop of {drop}", (null, feature, drop), null - drop * unit[:, None]))
-    hint = "go against the gradient itself, not its sign: every token by the same vector; then choose the length so that the mean falls by drop"
+    hint = "go against the gradient itself, not its sign: every token by the same vector; choose its length so that the mean falls by drop"
     verdict(attempt, cases, hint)

@@ -54,7 +54,9 @@ def difference(found: Any, expected: Any, tolerance: float) -> str:
     if isinstance(expected, (bool, str)) or not isinstance(expected, numbers.Real):
         same = type(found) is type(expected) and found == expected
     else:
-        same = isinstance(found, numbers.Real) and not isinstance(found, bool) and math.isclose(found, expected, rel_tol=0, abs_tol=tolerance)
+        same = (
+            isinstance(found, numbers.Real) and not isinstance(found, bool) and math.isclose(found, expected, rel_tol=0, abs_tol=tolerance)
+        )
     return "" if same else f"expected {_short(expected)}, found {_short(found)}"
 
 
@@ -73,9 +75,9 @@ def _difference_of_tensors(found: Any, expected: torch.Tensor, tolerance: float)
         return f"expected a tensor of shape {tuple(expected.shape)}, found {type(found).__name__}"
     if found.shape != expected.shape:
         return f"expected shape {tuple(expected.shape)}, found {tuple(found.shape)}"
-    if expected.dtype == torch.bool or found.dtype == torch.bool or found.is_complex() != expected.is_complex():
-        if found.dtype != expected.dtype:
-            return f"expected dtype {expected.dtype}, found {found.dtype}"
+    of_one_kind = (found.dtype == torch.bool) == (expected.dtype == torch.bool) and found.is_complex() == expected.is_complex()
+    if not of_one_kind:
+        return f"expected dtype {expected.dtype}, found {found.dtype}"
     found, expected = (each.detach().cpu().to(torch.complex128 if each.is_complex() else torch.float64) for each in (found, expected))
     off = torch.where(found == expected, 0, (found - expected).abs()).nan_to_num(math.inf)
     if off.numel() == 0 or off.max() <= tolerance:

@@ -50,8 +50,8 @@ def check_renoise(attempt: Attempt) -> None:
     """attempt(z0, noise, fresh, alpha_bar, s) → √ᾱ ẑ₀ + √(1 − ᾱ − s²) ε̂ + s n, with n = fresh."""
     z0, noise, fresh = (normal(2, 4, 3, 3, seed=40 + i) for i in range(3))
     cases = []
-    for a, s in [(0.8, 0.0), (0.8, 0.3), (0.3, 0.8)]:
-        alpha_bar, s = torch.tensor(a), torch.tensor(s)
+    for level, deviation in [(0.8, 0.0), (0.8, 0.3), (0.3, 0.8)]:
+        alpha_bar, s = torch.tensor(level), torch.tensor(deviation)
         expected = alpha_bar.sqrt() * z0 + (1 - alpha_bar - s**2).sqrt() * noise + s * fresh
-        cases.append((f"ᾱ = {a} and s = {s:.1f}", (z0, noise, fresh, alpha_bar, s), expected))
+        cases.append((f"ᾱ = {level} and s = {deviation:.1f}", (z0, noise, fresh, alpha_bar, s), expected))
     verdict(attempt, cases, "the variances of the two noises, not their deviations, must add up to 1 − ᾱ")

@@ -27,7 +27,9 @@ def check_steepest_step(attempt: Attempt) -> None:
         r = b - matvec(x)
         alpha = (r * r).sum((1, 2, 3), keepdim=True) / (r * matvec(r)).sum((1, 2, 3), keepdim=True)
         cases.append((f"a diagonal M and {'a batch of 3' if i else 'λ = 1'}", (matvec, b, x), x + alpha * r))
-    verdict(attempt, cases, "the step along the residual that ends where the slope along it is zero; the sums run over each sample alone", 1e-3)
+    verdict(
+        attempt, cases, "the step along the residual that ends where the slope along it is zero; the sums run over each sample alone", 1e-3
+    )
 
 
 def check_noise_gain(attempt: Attempt) -> None:
@@ -36,4 +38,8 @@ def check_noise_gain(attempt: Attempt) -> None:
     for i, lam in enumerate([0.25, 1e-2, 4.0]):
         s = 2 * uniform(6, seed=460 + i)
         cases.append((f"λ = {lam:g}", (s, lam), (s / (s**2 + lam), 0.5 / lam**0.5)))
-    verdict(attempt, cases, "in the basis of the singular vectors (s² + λ) x̂ = s y + λ x; y carries the noise. Then set the derivative by s to zero")
+    verdict(
+        attempt,
+        cases,
+        "in the basis of the singular vectors (s² + λ) x̂ = s y + λ x; y carries the noise. Then set the derivative by s to zero",
+    )

@@ -22,7 +22,11 @@ def check_latent_step_of_two_texts(attempt: Attempt) -> None:
         latents = [normal(2, 4, 3, 3, seed=80 + 3 * i + k) for k in range(3)]
         expected = sum(w * z for w, z in zip(weights, latents)) / sum(weights)
         cases.append((f"ζ, γ₁, γ₂ = {weights}", (*latents, *weights), expected))
-    verdict(attempt, cases, "the gradient is a weighted sum of three differences; where it vanishes, z is a weighted mean, and its weights sum to 1")
+    verdict(
+        attempt,
+        cases,
+        "the gradient is a weighted sum of three differences; where it vanishes, z is a weighted mean, and its weights sum to 1",
+    )
 
 
 def check_treg_step(attempt: Attempt) -> None:
@@ -32,9 +36,9 @@ def check_treg_step(attempt: Attempt) -> None:
         return 0.5 * z0 + 1
 
     cases = []
-    for i, (a, b) in enumerate([(0.05, 0.2), (0.5, 0.9), (0.9, 1.0)]):
+    for i, levels in enumerate([(0.05, 0.2), (0.5, 0.9), (0.9, 1.0)]):
         z_t, noise, fresh = (normal(2, 4, 3, 3, seed=100 + 3 * i + k) for k in range(3))
-        a, b = torch.tensor(a), torch.tensor(b)
+        a, b = map(torch.tensor, levels)
         z0 = (z_t - (1 - a).sqrt() * noise) / a.sqrt()
         z = b * correct(z0) + (1 - b) * z0
         expected = b.sqrt() * z + (1 - b).sqrt() * ((1 - b).sqrt() * noise + b.sqrt() * fresh)
@@ -55,5 +59,5 @@ def check_decided_by_text(attempt: Attempt) -> None:
         ("2 texts, 3 seeds", uniform(2, 3, 3, 4, 4, seed=92)),
         ("4 texts, 2 seeds", uniform(4, 2, 3, 4, 4, seed=93) + uniform(4, 1, 3, 4, 4, seed=94)),
     ]
-    hint = "how far the mean of each text lies from the mean of all, squared and averaged, over how far the pictures do; both averages divide by N"
+    hint = "how far the mean of each text lies from the mean of all, squared and averaged, over the same for all pictures; both divide by N"
     verdict(attempt, [(case, (x_hats,), share(x_hats)) for case, x_hats in cases], hint)

@@ -1,5 +1,7 @@
 """Checks of the exercises in notebook 07."""
 
+from collections.abc import Callable
+
 import torch
 
 from .base import Attempt, normal, uniform, verdict
@@ -15,7 +17,7 @@ def check_consistency_steps(attempt: Attempt) -> None:
 
 
 def check_cost(attempt: Attempt) -> None:
-    """attempt(steps, every, until, guidance_scale) → (U-Net passes, decodes, encodes) for one picture of a TReg run, its last D included."""
+    """attempt(steps, every, until, guidance_scale) → (U-Net passes, decodes, encodes) of a run for one picture, its last D included."""
     cases = []
     for steps, every, until, omega in [(200, 3, 0.85, 5.0), (25, 2, 1.0, 4.0), (25, 2, 1.0, 1.0), (10, 3, 0.0, 7.5), (7, 3, 0.5, 0.5)]:
         corrected = sum(index % every == 0 and index < until * steps for index in range(steps))
@@ -34,7 +36,7 @@ def check_algorithm_step(attempt: Attempt) -> None:
     def predict(z, c):
         return torch.tanh(z) * (1 + c.mean((1, 2), keepdim=True)[..., None])
 
-    parts = {
+    parts: dict[str, Callable[..., torch.Tensor]] = {
         "predict": predict,
         "decode": lambda z: 0.5 * z + 0.3,
         "encode": lambda x: 2 * x**2 - 0.5,
@@ -42,10 +44,10 @@ def check_algorithm_step(attempt: Attempt) -> None:
         "negate": lambda null, x: null - 0.1 * x.mean((1, 2, 3))[:, None, None].sign() * (1 + x.amax((1, 2, 3))[:, None, None]),
     }
     cases = []
-    for i, (reconcile, a, a_prev, omega) in enumerate([(True, 0.3, 0.6, 4.0), (False, 0.3, 0.6, 4.0), (True, 0.8, 1.0, 2.0)]):
+    for i, (reconcile, now, then, omega) in enumerate([(True, 0.3, 0.6, 4.0), (False, 0.3, 0.6, 4.0), (True, 0.8, 1.0, 2.0)]):
         z_t, fresh = normal(2, 4, 3, 3, seed=700 + i), normal(2, 4, 3, 3, seed=710 + i)
         c, null = normal(2, 5, 6, seed=720 + i), normal(2, 5, 6, seed=730 + i)
-        a, a_prev = torch.tensor(a), torch.tensor(a_prev)
+        a, a_prev = torch.tensor(now), torch.tensor(then)
         noise = predict(z_t, null) + omega * (predict(z_t, c) - predict(z_t, null))
         z0, after, mixed = (z_t - (1 - a).sqrt() * noise) / a.sqrt(), null, noise
         if reconcile:

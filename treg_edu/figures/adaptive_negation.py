@@ -20,13 +20,14 @@ def negation_losses(t: Sequence[int], walks: Mapping[str, tuple[ArrayLike, Array
     figure = blank(8.5, 3.4)
     axes = figure.subplots()
     starts = iterations * np.arange(len(t))
-    for (label, (before, after)), style in zip(walks.items(), styles):
-        for index, (start, ends) in enumerate(zip(starts, zip(before, after))):
+    for (label, values), style in zip(walks.items(), styles):
+        before, after = map(np.asarray, values)
+        for index, (start, *ends) in enumerate(zip(starts, before, after)):
             axes.plot([start, start + iterations], ends, markersize=3, linewidth=1.8, label=None if index else label, **style)
         joined = np.stack([starts, starts + iterations], 1).ravel()
         axes.plot(joined, np.stack([before, after], 1).ravel(), "--", color=style["color"], linewidth=1.2)
     for start in starts:
-        axes.axvline(start, color="0.9", linewidth=0.8, zorder=-1)
+        axes.axvline(float(start), color="0.9", linewidth=0.8, zorder=-1)
     top = axes.secondary_xaxis("top")
     top.set_xticks(starts, [str(each) for each in t])
     top.set_xlabel("t, at which the call is made")
@@ -65,7 +66,7 @@ def null_directions(
         axes.plot(shifts, mean, style, marker="o", markersize=4, color=colour, label=label)
         axes.fill_between(shifts, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.axhline(1, color="0.5", linewidth=0.8)
-    at_the_foot = dict(xytext=(3, 4), xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
+    at_the_foot: dict[str, Any] = dict(xytext=(3, 4), xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=8)
     for name, shift in marks.items():
         axes.axvline(shift, color="0.5", linewidth=0.8, linestyle=":")
         axes.annotate(name, (shift, 0), **at_the_foot)
@@ -100,7 +101,7 @@ def negation_trajectory(
     rows: {name: (K, 3, H, W)}.  t: K timesteps.  losses: {name: (K,)}.  moves: {name: (K,)}, RMS per number of c_∅.
     """
     figure = blank(max(6, 0.8 * len(t) + 1.4), 0.8 * len(rows) + 2.6)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[0.8 * len(rows) + 0.3, 2.3])
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.8 * len(rows) + 0.3, 2.3])[:, 0]
     grid = top.subplots(len(rows), len(t), squeeze=False)
     show_rows(grid, rows)
     for axes, each in zip(grid[0], t):

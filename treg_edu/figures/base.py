@@ -3,7 +3,7 @@
 import contextlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import IPython
@@ -86,7 +86,7 @@ def blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def name_axes(axes: Axes, x: str | None, y: str | None) -> None:
+def name_axes(axes: Axes, x: str, y: str) -> None:
     """Labels of both axes."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -115,7 +115,7 @@ def show_map(axes: Axes, values: Tensor, low: float, high: float, cmap: str) -> 
     return axes.imshow(values.detach().float().cpu().numpy(), cmap=cmap, vmin=low, vmax=high)
 
 
-def show_rows(grid: np.ndarray, rows: dict[str, Any]) -> None:
+def show_rows(grid: np.ndarray, rows: Mapping[str, Tensor]) -> None:
     """Rows of pictures, each after its name.  grid: axes (R, N).  rows: {name: (N, 3, H, W)}, R of them."""
     for line, (name, pictures) in zip(grid, rows.items()):
         for axes, picture in zip(line, pictures):

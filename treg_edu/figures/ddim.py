@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import TIME, Figure, blank, name_axes, own_style, show
+from .base import TIME, Figure, blank, own_style, show
 
 
 @own_style()
@@ -15,7 +15,7 @@ def noising(pictures: Tensor, levels: Sequence[int], alpha_bar: Tensor) -> Figur
     pictures: (N, 3, H, W), at the N timesteps `levels`.  alpha_bar: (T,), of all timesteps.
     """
     figure = blank(8.5, 3.9)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.7])
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.7])[:, 0]
     for axes, picture, t in zip(top.subplots(1, len(pictures), squeeze=False)[0], pictures, levels):
         show(axes, picture, f"t = {t}")
     axes = bottom.subplots()

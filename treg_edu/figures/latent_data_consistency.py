@@ -16,7 +16,7 @@ def over_measurements(pictures: Tensor, titles: Sequence[str], operator, notes: 
     grid = figure.subplots(2, len(pictures), squeeze=False)
     for index, (picture, seen) in enumerate(zip(pictures, operator.A(pictures))):
         show(grid[0, index], picture, titles[index])
-        show(grid[1, index], seen, note=notes and notes[index])
+        show(grid[1, index], seen, note=notes[index] if notes else None)
     for axes, name in zip(grid[:, 0], ["picture", "A(picture)"]):
         axes.set_ylabel(name)
     return figure
@@ -55,7 +55,7 @@ def pixel_step(start: Tensor, walk: Tensor, closed: Tensor, misfits: ArrayLike, 
     start, closed: (3, H, W).  walk: (K + 1, 3, H, W), from iteration 0 on.  misfits: (K + 1,), RMS of y − A(x̂).
     """
     figure = blank(8.5, 2.5)
-    pictures, plot = figure.subfigures(1, 2, width_ratios=[3, 2])
+    pictures, plot = figure.subfigures(1, 2, squeeze=False, width_ratios=[3, 2])[0]
     titles = ["x, where it starts", f"x̂, iteration {len(walk) - 1}", "x̂, closed form"]
     for axes, picture, title in zip(pictures.subplots(1, 3), [start, walk[-1], closed], titles):
         show(axes, picture, title)
@@ -66,9 +66,7 @@ def pixel_step(start: Tensor, walk: Tensor, closed: Tensor, misfits: ArrayLike, 
 
 
 @own_style()
-def along_trajectory(
-    curves: Mapping[str, tuple[Sequence[int], ArrayLike, ArrayLike, ArrayLike]], levels: Mapping[str, float]
-) -> Figure:
+def along_trajectory(curves: Mapping[str, tuple[Sequence[int], ArrayLike, ArrayLike, ArrayLike]], levels: Mapping[str, float]) -> Figure:
     """How well y is met from noise to data.  curves: {label: (timesteps, mean, low, high)}, each (K,).  levels: {name: value}."""
     styles: list[dict[str, Any]] = [
         dict(color="0.5", linestyle="--"),
@@ -80,7 +78,9 @@ def along_trajectory(
     for (label, (t, mean, low, high)), style in zip(curves.items(), styles):
         axes.plot(t, mean, label=label, markersize=4, linewidth=1.2, **style)
         axes.fill_between(t, low, high, color=style["color"], alpha=0.2, linewidth=0)
-    at_the_right = dict(xytext=(-2, 3), textcoords="offset points", xycoords=axes.get_yaxis_transform(), fontsize=8, ha="right")
+    at_the_right: dict[str, Any] = dict(
+        xytext=(-2, 3), textcoords="offset points", xycoords=axes.get_yaxis_transform(), fontsize=8, ha="right"
+    )
     for name, value in levels.items():
         axes.axhline(value, color="black", linewidth=0.8)
         axes.annotate(name, (1, value), **at_the_right)

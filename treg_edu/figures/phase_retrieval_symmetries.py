@@ -13,7 +13,7 @@ from .base import Figure, blank, name_axes, own_style, show, show_map
 
 
 def log_magnitude(magnitude: Tensor, floor: float) -> Tensor:
-    """log₁₀ of a Fourier magnitude, not below that of `floor`, its zero frequency in the middle.  magnitude: (…, H, W).  Returns (…, H, W)."""
+    """log₁₀ of a Fourier magnitude and at least of `floor`, the zero frequency in the middle.  magnitude, returned: (…, H, W)."""
     return torch.fft.fftshift(magnitude, (-2, -1)).clamp(min=floor).log10()
 
 
@@ -29,7 +29,7 @@ def over_magnitudes(pictures: Sequence[Tensor], titles: Sequence[str], notes: Se
     figure = blank(1.55 * len(pictures), 3.7)
     grid = figure.subplots(2, len(pictures), squeeze=False)
     for index, (picture, log) in enumerate(zip(pictures, logs)):
-        show(grid[0, index], (1 + picture) / 2 if signed else picture, titles[index], notes and notes[index])
+        show(grid[0, index], (1 + picture) / 2 if signed else picture, titles[index], notes[index] if notes else None)
         show_map(grid[1, index], log, -2, top, "gray")
     for axes, name in zip(grid[:, 0], ["picture", "log |F x|"]):
         axes.set_ylabel(name)

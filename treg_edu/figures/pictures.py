@@ -16,7 +16,7 @@ def ladder(pictures: Sequence[Tensor], titles: Sequence[str], notes: Sequence[st
     figure = blank(1.5 * len(pictures), 1.9)
     grid = figure.subplots(1, len(pictures), squeeze=False)[0]
     for index, (axes, picture) in enumerate(zip(grid, pictures)):
-        show(axes, picture, titles[index], notes and notes[index])
+        show(axes, picture, titles[index], notes[index] if notes else None)
     return figure
 
 
@@ -37,7 +37,7 @@ def sample_sheet(x: Tensor, captions: Sequence[str] | None = None, columns: int 
     """Images in rows of `columns`, each over its caption.  x: (N, 3, H, W).  captions: N lines."""
     figure, grid = _sheet(len(x), columns, width=1.1, height=1.3)
     for index, axes in enumerate(grid[: len(x)]):
-        show(axes, x[index], note=captions and captions[index])
+        show(axes, x[index], note=captions[index] if captions else None)
         axes.xaxis.label.set_size(6)
     return figure
 

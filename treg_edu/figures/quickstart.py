@@ -25,7 +25,7 @@ def story(rows: Sequence[tuple[Tensor, Tensor, Mapping[str, Tensor]]], operator)
     """
     widths = [len(group) for group in rows[0][2].values()]
     figure = blank(1.0 * (2 + sum(widths)) + 0.25 * len(widths), 2.15 * len(rows))
-    bands = figure.subfigures(len(rows), 1) if len(rows) > 1 else [figure]
+    bands = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for band, (truth, y, groups) in zip(bands, rows):
         blocks = band.subfigures(1, 1 + len(groups), width_ratios=[2, *widths])
         blocks[0].suptitle("truth x, measurement y")

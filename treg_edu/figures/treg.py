@@ -18,7 +18,7 @@ def problems(x: Tensor, solved: Mapping[str, Mapping[str, Tensor]]) -> Figure:
     """
     widths = [len(columns) for columns in solved.values()]
     figure = blank(0.95 * (1 + sum(widths)) + 0.15 * len(widths), 0.95 * len(x) + 0.55)
-    blocks = figure.subfigures(1, 1 + len(widths), width_ratios=[1, *widths])
+    blocks = figure.subfigures(1, 1 + len(widths), squeeze=False, width_ratios=[1, *widths])[0]
     for block, (title, columns) in zip(blocks, {" ": {"truth x": x}, **solved}.items()):
         block.suptitle(title)
         grid = block.subplots(len(x), len(columns), squeeze=False)
@@ -54,7 +54,7 @@ def solver(pictures: Mapping[str, Tensor], estimates: Tensor, t: Sequence[int], 
     pictures: {title: (3, h, w)}.  estimates: (K, 3, H, W), at K timesteps t.  misfit: {timestep: RMS of y − A(x̂)}.  sigma: the noise.
     """
     figure = blank(max(8.5, 0.95 * len(t)), 5.6)
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[2, 1.3, 2])
+    top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=[2, 1.3, 2])[:, 0]
     for axes, (title, picture) in zip(top.subplots(1, len(pictures), squeeze=False)[0], pictures.items()):
         show(axes, picture, title)
     for axes, picture, each in zip(middle.subplots(1, len(t), squeeze=False)[0], estimates, t):

@@ -3,7 +3,7 @@
 import inspect
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as w
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Cancelled = Callable[[], bool]
 Progress = Callable[[int, int], None]
+Menu = dict[str, tuple[Callable[..., Any], list[float]]]
 T = TypeVar("T")
 
 
@@ -28,12 +29,12 @@ def _centred_box(side: int, size: int = 64) -> operators.Inpainting:
 
 
 #               menu entry          operator of the strength's value      strengths
-LINEAR = {
+LINEAR: Menu = {
     "super-resolution": (operators.SuperResolution, [2, 4, 8, 16]),
     "Gaussian blur": (lambda sigma: operators.GaussianBlur(sigma=sigma), [1.0, 2.0, 3.0, 5.0]),
     "box inpainting": (_centred_box, [16, 24, 32, 48]),
 }
-NONLINEAR = {
+NONLINEAR: Menu = {
     "gamma correction": (operators.GammaCorrection, [0.45, 2.2, 4.0]),
     "phase retrieval": (operators.FourierMagnitude, [2]),
 }
@@ -59,7 +60,7 @@ class Panel:
         self.widget = w.VBox([*controls, w.HBox([self.start, self.stop, self.bar, self.status]), self.picture])
 
     def run(self) -> threading.Thread:
-        """Start a solve in the background; does nothing while one of its own is running, and cancels another panel's.  Returns its thread."""
+        """Start a solve in the background, and cancel another panel's; does nothing while its own is running.  Returns its thread."""
         if self._thread.is_alive():
             return self._thread
         if Panel._running and Panel._running._thread.is_alive():
@@ -94,7 +95,8 @@ class Live:
     """
 
     def __init__(self, controls: Mapping[str, w.Widget], draw: Callable[..., Figure]):
-        self.controls, self._draw, self._drawn = controls, draw, None
+        self.controls, self._draw = controls, draw
+        self._drawn: dict[str, Any] | None = None  # the controls' values at the last drawing
         self.picture, self.status = w.Image(format="png"), w.Label()
         for control in controls.values():
             control.observe(lambda _: self.refresh(), "value")
@@ -144,7 +146,7 @@ def omega_slider(value: float, most: float = 10) -> w.FloatSlider:
     return w.FloatSlider(value=value, min=0, max=most, step=0.5, description="ω")
 
 
-def operator_and_strength(menu: Mapping[str, tuple[Callable[..., Any], list[float]]]) -> tuple[w.Dropdown, w.SelectionSlider]:
+def operator_and_strength(menu: Menu) -> tuple[w.Dropdown, w.SelectionSlider]:
     """Two controls, the second offering the strengths that the first one's operator has.  menu: such as `LINEAR`."""
     operator = w.Dropdown(options=list(menu), description="operator")
     strengths = menu[operator.value][1]
@@ -187,6 +189,6 @@ def estimate(prior: "LatentDiffusion", step: Step) -> torch.Tensor:
     return step.x_hat if step.x_hat is not None else prior.decode(step.z0).clamp(0, 1)
 
 
-def thinned(steps: list[T], most: int) -> list[T]:
+def thinned(steps: Sequence[T], most: int) -> list[T]:
     """At most `most` of the steps, evenly spaced, the last one among them."""
-    return steps[:: -math.ceil(len(steps) / most)][::-1]
+    return [*steps[:: -math.ceil(len(steps) / most)]][::-1]
