@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from treg_edu import exercises
+from treg_edu.exercises.base import normal, uniform
 
 RIGHT, WRONG = {}, {}
 """By check: the solution; and at least two plausible mistakes.  Filled below, one block a notebook."""
@@ -352,6 +353,25 @@ def test_every_check_has_its_solution_and_two_mistakes():
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_solution_is_right(capsys, name):
     assert said(capsys, CHECKS[name], RIGHT[name]) == "right"
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_solution_is_right_whatever_torch_makes_by_default(capsys, name):
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert said(capsys, CHECKS[name], RIGHT[name]) == "right"
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_check_asks_the_same_numbers_whatever_torch_makes_by_default():
+    numbers = uniform(3, 2), normal(3, 2)
+    torch.set_default_dtype(torch.float64)
+    try:
+        same = uniform(3, 2), normal(3, 2)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(each.dtype == torch.float64 and torch.equal(each.float(), number) for each, number in zip(same, numbers))
 
 
 @pytest.mark.parametrize("name, mistake", [(name, i) for name in WRONG for i in range(len(WRONG[name]))])

@@ -238,9 +238,9 @@ def test_a_saved_figure_is_the_same_under_any_settings(form, title, tmp_path, mo
 
 def test_an_error_leaves_the_settings_alone():
     with users({"lines.linewidth": 7}):
-        with pytest.raises(IndexError):
+        with pytest.raises(ValueError, match="titles: got 1"):
             figures.ladder(X[:2], ["a"])
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="nonsense"):
             figures.ladder(X[:2], ["a", "b"]).savefig(io.BytesIO(), format="nonsense")
 
 

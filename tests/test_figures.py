@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from treg_edu import figures, operators
+from treg_edu.checks import ArgumentError
 
 X = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 SR = operators.SuperResolution(16)
@@ -37,7 +38,42 @@ def test_the_lower_row_of_the_story_is_measured_from_the_upper():
 
 
 def test_half_precision_is_drawn():
-    assert figures.ladder([X[0].bfloat16()], ["a"])._repr_png_()
+    half = X.bfloat16()
+    assert figures.ladder([half[0]], ["a"])._repr_png_() and figures.variance_maps({"a": half})._repr_png_()
+
+
+def test_a_picture_of_one_channel_is_grey():
+    figure = figures.measurement(X[:1], X[:1].mean(1, keepdim=True))
+    shown = figure.axes[1].images[0].get_array()
+    assert shown.shape == (64, 64, 3) and (shown == shown[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    "draw, message",
+    [
+        (lambda: figures.ladder(X, ["a", "b"]), "titles: got 2, expected 5, one for each picture"),
+        (lambda: figures.ladder(X, list("abcde"), ["a"]), "notes: got 1, expected 5"),
+        (lambda: figures.ladder([X], ["a"]), r"picture: got shape \(5, 3, 64, 64\), expected \(3, H, W\)"),
+        (lambda: figures.ladder([X[0, :2]], ["a"]), r"picture: got shape \(2, 64, 64\), expected \(3, H, W\)"),
+        (lambda: figures.ladder([X[0].numpy()], ["a"]), "picture: got ndarray, expected a floating-point torch.Tensor"),
+        (lambda: figures.ladder([(255 * X[0]).byte()], ["a"]), "picture: got dtype torch.uint8"),
+        (lambda: figures.picture_rows({"a": X, "b": X[:4]}), "b: got 4, expected 5"),
+        (lambda: figures.picture_rows({"a": X}, ["a"]), "columns: got 1, expected 5"),
+        (lambda: figures.sample_sheet(X, ["a"]), "captions: got 1, expected 5"),
+        (lambda: figures.sample_sheet(X, columns=0), "columns: got 0, expected an integer of at least 1"),
+        (lambda: figures.nearest_sheet(X, X[:4], [True] * 5), "neighbours: got 4, expected 5"),
+        (lambda: figures.nearest_sheet(X, X, [True] * 4), "copies: got 4, expected 5"),
+        (lambda: figures.over_magnitudes(X, ["a"]), "titles: got 1, expected 5"),
+        (lambda: figures.over_measurements(X, ["a"], SR), "titles: got 1, expected 5"),
+        (lambda: figures.variance_maps({"a": X[:1]}), "x_hats: got 1 reconstruction, expected at least 2"),
+        (lambda: figures.paired({"a": [1, 2], "b": [2, 1]}, ["a"], "b"), "names: got 1, expected 2"),
+        (lambda: figures.retrieved(X, {"HIO": (X, ["upright"])}, list("abcde")), "copies of HIO: got 1, expected 5"),
+        (lambda: figures.retrieved(X, {}, ["a"]), "labels: got 1, expected 5"),
+    ],
+)
+def test_an_error_names_the_argument(draw, message):
+    with pytest.raises(ArgumentError, match=message):
+        draw()
 
 
 # 01_forward_operators
@@ -156,9 +192,9 @@ def test_paths_lie_over_the_densities(count):
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_pictures_stand_over_their_measurements(count):
-    figure = figures.over_measurements(X[:count], list("abcde"), SR, list("fghij"))
+    figure = figures.over_measurements(X[:count], list("abcde")[:count], SR, list("fghij")[:count])
     assert len(drawn(figure.axes)) == 2 * count and figure.axes[count].images[0].get_array().shape == (4, 4, 3)
-    assert figures.over_measurements(X[:count], list("abcde"), SR)._repr_png_()
+    assert figures.over_measurements(X[:count], list("abcde")[:count], SR)._repr_png_()
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -129,6 +129,15 @@ def test_pixel_variance():
         metrics.pixel_variance(x_hats[:1])
 
 
+def test_pixel_deviation():
+    x_hats = images(10)
+    expected = torch.from_numpy(np.std(x_hats.numpy(), axis=0, ddof=1).mean(0))
+    torch.testing.assert_close(metrics.pixel_deviation(x_hats), expected)
+    assert metrics.pixel_deviation(x_hats[:1].expand(4, -1, -1, -1)).abs().max() < 1e-6
+    with pytest.raises(ValueError, match="x_hats: got 1 reconstruction, expected at least 2"):
+        metrics.pixel_deviation(x_hats[:1])
+
+
 # similarity, top_k
 
 

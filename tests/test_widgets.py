@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from treg_edu import figures, images, widgets
+from treg_edu.checks import ArgumentError
 from treg_edu.widgets.base import thinned, walk
 
 PICTURE = torch.rand(3, 8, 8)
@@ -74,12 +75,15 @@ def test_a_panel_never_solves_twice_at_once_and_can_be_cancelled():
     assert panel.status.value == "cancelled" and most[0] == 1
 
 
-def test_a_panel_says_what_went_wrong():
+@pytest.mark.parametrize(
+    "error, line", [(ArgumentError("factor: got 7"), "factor: got 7"), (IndexError("out of range"), "IndexError: out of range")]
+)
+def test_a_panel_says_what_went_wrong(error, line):
     def solve(cancelled, progress):
-        raise ValueError("factor: got 7, expected one that divides 64")
+        raise error
 
     panel = finish(widgets.Panel([], solve))
-    assert panel.status.value == "ValueError: factor: got 7, expected one that divides 64"
+    assert panel.status.value == line
     assert not panel.start.disabled
 
 
@@ -135,7 +139,7 @@ SHORT = {"steps": 3, "null_prompt": "", "every": 1, "until": 1.0}
 @pytest.fixture
 def short(prior, monkeypatch):
     """The bundled prior, whose recommended run takes three steps."""
-    monkeypatch.setattr(prior, "recommended", SHORT)
+    monkeypatch.setattr(prior, "recommended", {"treg": SHORT})
     return prior
 
 
@@ -206,8 +210,8 @@ def test_a_solve_says_what_went_wrong(build, short, monkeypatch):
 
 @pytest.mark.parametrize("build", [build for build in SOLVING if build is not widgets.ddim])
 def test_a_solve_says_which_setting_is_wrong(build, prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 0})
-    assert finish(build(prior, "fox")).status.value.startswith("ValueError: steps: got 0")
+    monkeypatch.setattr(prior, "recommended", {"treg": {"steps": 0}})
+    assert finish(build(prior, "fox")).status.value.startswith("steps: got 0, expected ")
 
 
 # The panels that draw at once
@@ -227,7 +231,7 @@ def test_the_null_space_panel_says_what_went_wrong(monkeypatch):
     before = panel.picture.value
     monkeypatch.setattr(images, "example", lambda name: torch.zeros(1, 3, 60, 60))
     panel.controls["strength"].value = 8
-    assert panel.status.value == "ValueError: factor: got 8, expected a divisor of the height and of the width of x, one of which is 60"
+    assert panel.status.value == "factor: got 8, expected a divisor of the height and of the width of x, one of which is 60"
     assert panel.picture.value == before
 
 

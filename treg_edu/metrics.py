@@ -90,6 +90,15 @@ def pixel_variance(x_hats):
     return x_hats.var(dim=0).mean()
 
 
+def pixel_deviation(x_hats: torch.Tensor) -> torch.Tensor:
+    """Where a measurement leaves the image ambiguous: the deviation of each pixel over seeds, averaged over channels.
+
+    x_hats: (S, 3, H, W), S ≥ 2 reconstructions of one measurement.  Returns (H, W); the variances are unbiased (divided by S − 1).
+    """
+    checks.expect(len(checks.images("x_hats", x_hats)) >= 2, "x_hats", "1 reconstruction", "at least 2 of one measurement")
+    return x_hats.std(dim=0).mean(dim=0)
+
+
 # Against the text
 
 

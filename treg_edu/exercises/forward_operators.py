@@ -43,9 +43,9 @@ def check_least_squares_near(attempt: Attempt) -> None:
 
 
 def check_gamma_gradient(attempt: Attempt) -> None:
-    """attempt(x, y, gamma) → ∇ₓ ½‖x^γ − y‖², the shape of x."""
+    """attempt(x, y, exponent) → ∇ₓ ½‖x^γ − y‖², γ the exponent; the shape of x."""
     cases = []
-    for i, gamma in enumerate([2.2, 0.45, 1.0]):
+    for i, exponent in enumerate([2.2, 0.45, 1.0]):
         x, y = 0.1 + 0.8 * uniform(2, 3, 4, 4, seed=150 + i), uniform(2, 3, 4, 4, seed=160 + i)
-        cases.append((f"γ = {gamma}", (x, y, gamma), gamma * x ** (gamma - 1) * (x**gamma - y)))
-    verdict(attempt, cases, "the chain rule: the residual A(x) − y, times the slope of the curve at x, pixel by pixel")
+        cases.append((f"γ = {exponent}", (x, y, exponent), exponent * x ** (exponent - 1) * (x**exponent - y)))
+    verdict(attempt, cases, "the chain rule: the difference A(x) − y, times the slope of the curve at x, pixel by pixel")

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 import IPython
@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from torch import Tensor
 from torch.nn import functional as F
+
+from .. import checks
 
 STYLE = {
     "font.family": ["DejaVu Sans"],  # it comes with matplotlib; the other families of the default depend on the machine
@@ -81,6 +83,12 @@ def _show_as_it_is() -> None:
                 formatter.for_type(Figure, Figure._repr_png_ if mime == "image/png" else lambda figure: None)
 
 
+def one_each(name: str, values: Sized | None, count: int) -> None:
+    """None, or as many values as there are pictures."""
+    came = count if values is None else len(values)
+    checks.expect(came == count, name, f"{came}", f"{count}, one for each picture")
+
+
 def blank(width: float, height: float) -> Figure:
     """An empty figure, in inches, whose parts make room for each other."""
     return Figure(figsize=(width, height), layout="constrained")
@@ -99,8 +107,10 @@ def bare(axes: Axes) -> None:
 
 
 def show(axes: Axes, picture: Tensor, title: str | None = None, note: str | None = None) -> None:
-    """A picture, its title above and a note below.  picture: (3, H, W), drawn as if clipped to [0, 1]."""
-    axes.imshow(picture.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy())
+    """A picture, its title above and a note below.  picture: (3, H, W), or (1, H, W) in grey, drawn as if clipped to [0, 1]."""
+    checks.tensor("picture", picture, "(3, H, W)", dimensions=[3])
+    checks.expect(picture.shape[0] in (1, 3), "picture", f"shape {tuple(picture.shape)}", "(3, H, W)")
+    axes.imshow(picture.detach().float().clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).cpu().numpy())
     axes.spines[:].set_color("0.75")
     bare(axes)
     if title:
@@ -115,7 +125,7 @@ def show_map(axes: Axes, values: Tensor, low: float, high: float, cmap: str) -> 
     return axes.imshow(values.detach().float().cpu().numpy(), cmap=cmap, vmin=low, vmax=high)
 
 
-def show_rows(grid: np.ndarray, rows: Mapping[str, Tensor]) -> None:
+def show_rows(grid: np.ndarray, rows: Mapping[str, Any]) -> None:
     """Rows of pictures, each after its name.  grid: axes (R, N).  rows: {name: (N, 3, H, W)}, R of them."""
     for line, (name, pictures) in zip(grid, rows.items()):
         for axes, picture in zip(line, pictures):

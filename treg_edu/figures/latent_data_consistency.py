@@ -6,12 +6,14 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .base import TIME, Figure, blank, misfit_axes, name_axes, own_style, show
+from .base import TIME, Figure, blank, misfit_axes, name_axes, one_each, own_style, show
 
 
 @own_style()
-def over_measurements(pictures: Tensor, titles: Sequence[str], operator, notes: Sequence[str] | None = None) -> Figure:
+def over_measurements(pictures: Tensor, titles: Sequence[str], operator: Any, notes: Sequence[str] | None = None) -> Figure:
     """Pictures over what would be measured of them, each on a scale from 0 to 1.  pictures: (N, 3, H, W).  notes: N lines under all."""
+    one_each("titles", titles, len(pictures))
+    one_each("notes", notes, len(pictures))
     figure = blank(1.45 * len(pictures) + 0.4, 3.5)
     grid = figure.subplots(2, len(pictures), squeeze=False)
     for index, (picture, seen) in enumerate(zip(pictures, operator.A(pictures))):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .base import Figure, blank, name_axes, own_style, show, show_map
+from .base import Figure, blank, name_axes, one_each, own_style, show, show_map
 
 
 def log_magnitude(magnitude: Tensor, floor: float) -> Tensor:
@@ -23,6 +23,8 @@ def over_magnitudes(pictures: Sequence[Tensor], titles: Sequence[str], notes: Se
 
     pictures: N of (3, H, W).  Where the mean of one is negative, all are drawn with 0 as mid-grey.
     """
+    one_each("titles", titles, len(pictures))
+    one_each("notes", notes, len(pictures))
     signed = any(float(picture.mean()) < 0 for picture in pictures)
     logs = [log_magnitude(torch.fft.fft2(picture, norm="ortho").abs().mean(0), floor=1e-2) for picture in pictures]
     top = max(float(log.max()) for log in logs)

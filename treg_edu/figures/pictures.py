@@ -7,12 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Figure, blank, own_style, show, show_rows
+from .. import checks
+from .base import Figure, blank, one_each, own_style, show, show_rows
 
 
 @own_style()
 def ladder(pictures: Sequence[Tensor], titles: Sequence[str], notes: Sequence[str] | None = None) -> Figure:
     """Images side by side under their titles.  pictures: N of (3, H, W).  notes: N lines under the pictures."""
+    one_each("titles", titles, len(pictures))
+    one_each("notes", notes, len(pictures))
     figure = blank(1.5 * len(pictures), 1.9)
     grid = figure.subplots(1, len(pictures), squeeze=False)[0]
     for index, (axes, picture) in enumerate(zip(grid, pictures)):
@@ -21,9 +24,12 @@ def ladder(pictures: Sequence[Tensor], titles: Sequence[str], notes: Sequence[st
 
 
 @own_style()
-def picture_rows(rows: Mapping[str, Tensor], columns: Sequence[str] | None = None) -> Figure:
+def picture_rows(rows: Mapping[str, Tensor | Sequence[Tensor]], columns: Sequence[str] | None = None) -> Figure:
     """Rows of images, each after its name.  rows: {name: (N, 3, H, W)}, N the same in all.  columns: N titles over the first row."""
     count = len(next(iter(rows.values())))
+    for name, pictures in rows.items():
+        one_each(name, pictures, count)
+    one_each("columns", columns, count)
     figure = blank(count + 1.1, 1.02 * len(rows) + 0.25)
     grid = figure.subplots(len(rows), count, squeeze=False)
     show_rows(grid, rows)
@@ -35,6 +41,7 @@ def picture_rows(rows: Mapping[str, Tensor], columns: Sequence[str] | None = Non
 @own_style()
 def sample_sheet(x: Tensor, captions: Sequence[str] | None = None, columns: int = 8) -> Figure:
     """Images in rows of `columns`, each over its caption.  x: (N, 3, H, W).  captions: N lines."""
+    one_each("captions", captions, len(x))
     figure, grid = _sheet(len(x), columns, width=1.1, height=1.3)
     for index, axes in enumerate(grid[: len(x)]):
         show(axes, x[index], note=captions[index] if captions else None)
@@ -48,6 +55,8 @@ def nearest_sheet(samples: Tensor, neighbours: Tensor, copies: Sequence[bool], c
 
     samples, neighbours: (N, 3, H, W).  copies: N bools.
     """
+    one_each("neighbours", neighbours, len(samples))
+    one_each("copies", copies, len(samples))
     figure, grid = _sheet(len(samples), columns, width=1.15, height=0.62)
     gap = samples.new_ones(3, samples.shape[-2], 4)
     for index, axes in enumerate(grid[: len(samples)]):
@@ -58,7 +67,7 @@ def nearest_sheet(samples: Tensor, neighbours: Tensor, copies: Sequence[bool], c
 
 def _sheet(count: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """A figure, and its axes in reading order, those past `count` empty.  width, height: of one picture, in inches."""
-    rows = math.ceil(count / columns)
+    rows = math.ceil(count / checks.integer("columns", columns))
     figure = blank(columns * width, rows * height)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[count:]:

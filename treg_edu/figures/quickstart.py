@@ -1,9 +1,11 @@
 """Figures of notebook 00."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
+from ..metrics import pixel_deviation
 from .base import Figure, blank, enlarged, own_style, show, show_map
 
 
@@ -18,7 +20,7 @@ def measurement(x: Tensor, y: Tensor) -> Figure:
 
 
 @own_style()
-def story(rows: Sequence[tuple[Tensor, Tensor, Mapping[str, Tensor]]], operator) -> Figure:
+def story(rows: Sequence[tuple[Tensor, Tensor, Mapping[str, Tensor]]], operator: Any) -> Figure:
     """The demo's picture: for each measurement, the truth, y, and reconstructions in titled groups, with A(x̂) under each.
 
     rows: [(truth (1, 3, H, W), y (1, C, h, w), {title: (S, 3, H, W)}), …], every row with the same number of seeds per group.
@@ -47,7 +49,7 @@ def story(rows: Sequence[tuple[Tensor, Tensor, Mapping[str, Tensor]]], operator)
 @own_style()
 def variance_maps(groups: Mapping[str, Tensor]) -> Figure:
     """Where the reconstructions of one measurement disagree.  groups: {title: (S, 3, H, W)}; one map each, on one scale."""
-    maps = {title: group.std(0).mean(0) for title, group in groups.items()}
+    maps = {title: pixel_deviation(group) for title, group in groups.items()}
     figure = blank(2.6 * len(maps) + 0.8, 2.8)
     grid = figure.subplots(1, len(maps), squeeze=False)[0]
     top = max(float(values.max()) for values in maps.values())

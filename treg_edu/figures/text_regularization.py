@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .base import TIME, Figure, blank, enlarged, name_axes, own_style, show, show_map
+from ..metrics import pixel_deviation
+from .base import TIME, Figure, blank, enlarged, name_axes, one_each, own_style, show, show_map
 
 
 @own_style()
@@ -16,7 +18,7 @@ def seeds_and_deviation(groups: Mapping[str, Tensor], columns: int = 8) -> Figur
 
     groups: {title: (S, 3, H, W)}, S ≥ 2; the seeds in rows of `columns`.
     """
-    deviations = {title: group.std(0).mean(0) for title, group in groups.items()}
+    deviations = {title: pixel_deviation(group) for title, group in groups.items()}
     top = max(float(values.max()) for values in deviations.values())
     count = max(map(len, groups.values()))
     columns = min(columns, count)
@@ -64,7 +66,7 @@ def text_weight(t: Tensor, weight: Tensor, is_consistency: Tensor) -> Figure:
 
 
 @own_style()
-def texts(x: Tensor, y: Tensor, groups: Mapping[str, Tensor], operator) -> Figure:
+def texts(x: Tensor, y: Tensor, groups: Mapping[str, Tensor], operator: Any) -> Figure:
     """One measurement under several texts: a column each, over what would be measured of the last reconstruction in it.
 
     x: (1, 3, H, W).  y: (1, C, h, w).  groups: {text: (S, 3, H, W)}, S the same in all.
@@ -88,6 +90,7 @@ def texts(x: Tensor, y: Tensor, groups: Mapping[str, Tensor], operator) -> Figur
 def paired(values: Mapping[str, ArrayLike], names: Sequence[str], label: str) -> Figure:
     """A number of every image under two conditions, joined by a line.  values: {condition: (N,)}, two.  names: N strings."""
     (first, a), (second, b) = ((condition, np.asarray(each)) for condition, each in values.items())
+    one_each("names", names, len(a))
     order = np.argsort(a)
     places = np.arange(len(a))
     figure = blank(8.5, 0.8 + 0.24 * len(a))

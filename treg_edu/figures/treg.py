@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from .base import TIME, Figure, blank, enlarged, misfit_axes, own_style, show, show_rows
+from .base import TIME, Figure, blank, enlarged, misfit_axes, one_each, own_style, show, show_rows
 
 COPIES = {"upright": ("▲ upright", "black"), "rotated": ("▼ rotated", "tab:red")}
 """How the notes under retrieved pictures look; any other copy is grey."""
@@ -35,6 +35,10 @@ def retrieved(x: Tensor, arms: Mapping[str, tuple[Tensor, Sequence[str]]], label
 
     x: (N, 3, H, W).  arms: {name: ((N, 3, H, W), N names of copies)}.  labels: N titles.
     """
+    one_each("labels", labels, len(x))
+    for name, (pictures, copies) in arms.items():
+        one_each(name, pictures, len(x))
+        one_each(f"copies of {name}", copies, len(x))
     figure = blank(len(x) + 1.1, 1.12 * (1 + len(arms)) + 0.2)
     grid = figure.subplots(1 + len(arms), len(x), squeeze=False)
     show_rows(grid, {"truth x": x, **{name: pictures for name, (pictures, _) in arms.items()}})

@@ -1,22 +1,19 @@
 """The panel of notebook 06."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import ipywidgets as w
 import torch
 
 from .. import figures, images, operators
 from ..diffusion import Step
-from ..negation import similarity
-from ..treg import treg
+from ..negation import negation_loss
+from ..priors import LatentDiffusion
+from ..solvers import treg
 from .base import Cancelled, Panel, Progress, count_of_steps, measured, omega_slider, picture_menu, walk
 
-if TYPE_CHECKING:
-    from ..latent_diffusion import LatentDiffusion
 
-
-def negation(prior: "LatentDiffusion", name: str = "fox") -> Panel:
+def negation(prior: LatentDiffusion, name: str = "fox") -> Panel:
     """The panel of notebook 06: picture, η, ω and space → x̂ along the run with and without negation, the loss, and the move of c_∅."""
     picture, omega = picture_menu(name), omega_slider(4)
     rate = w.FloatLogSlider(value=1e-3, min=-4, max=-1, step=0.5, description="η")
@@ -25,7 +22,7 @@ def negation(prior: "LatentDiffusion", name: str = "fox") -> Panel:
     def solve(cancelled: Cancelled, progress: Progress) -> figures.Figure:
         A, text, chosen = operators.SuperResolution(16), picture.value, space.value
         y = measured(A, images.example(text))
-        settings = {"null_prompt": ""} | prior.recommended | {"guidance_scale": omega.value, "negation_learning_rate": rate.value}
+        settings = {"null_prompt": ""} | prior.recommended["treg"] | {"guidance_scale": omega.value, "negation_learning_rate": rate.value}
         pairs = zip(*(treg(prior, A, y, text, **settings | {"negation": each}) for each in (None, chosen)))
         without, with_negation = zip(*walk(pairs, count_of_steps(settings), cancelled, progress))
         return negation_figure(prior, without, with_negation, null_prompt=settings["null_prompt"], space=chosen)
@@ -34,7 +31,7 @@ def negation(prior: "LatentDiffusion", name: str = "fox") -> Panel:
 
 
 def negation_figure(
-    prior: "LatentDiffusion",
+    prior: LatentDiffusion,
     without: Sequence[Step],
     with_negation: Sequence[Step],
     null_prompt: str,
@@ -49,7 +46,7 @@ def negation_figure(
     features = [prior.embed_images(each) for each in x_hats]
     if space == "projected":
         features = [prior.to_hidden_space(each) for each in features]
-    losses = {name: similarity(feature, null) for name, feature, null in zip(names, features, nulls)}
+    losses = {name: negation_loss(feature, null) for name, feature, null in zip(names, features, nulls)}
     moves = {name: (null - start).square().mean((1, 2)).sqrt() for name, null in zip(names, nulls)}
     rows = dict(zip(("negation off", "negation on"), x_hats)) | {"difference, × 3": 3 * (x_hats[1] - x_hats[0]).abs()}
     return figures.negation_trajectory(rows, [pair[0].t for pair in shown], losses, moves)

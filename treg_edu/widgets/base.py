@@ -4,18 +4,16 @@ import inspect
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import ipywidgets as w
 import torch
 
-from .. import images, operators
+from .. import checks, images, operators
 from ..diffusion import Step
 from ..figures import Figure
-from ..treg import treg
-
-if TYPE_CHECKING:
-    from ..latent_diffusion import LatentDiffusion
+from ..priors import LatentDiffusion
+from ..solvers import treg
 
 Cancelled = Callable[[], bool]
 Progress = Callable[[int, int], None]
@@ -118,7 +116,7 @@ class Live:
 
 def told(error: Exception) -> str:
     """An error as a line of text."""
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, checks.ArgumentError) else f"{type(error).__name__}: {error}"
 
 
 # Controls
@@ -184,7 +182,7 @@ def count_of_steps(settings: Mapping[str, Any]) -> int:
     return settings.get("steps", inspect.signature(treg).parameters["steps"].default)
 
 
-def estimate(prior: "LatentDiffusion", step: Step) -> torch.Tensor:
+def estimate(prior: LatentDiffusion, step: Step) -> torch.Tensor:
     """The image at a step, decoded where the step has not made one.  Returns (B, 3, H, W) in [0, 1]."""
     return step.x_hat if step.x_hat is not None else prior.decode(step.z0).clamp(0, 1)
 

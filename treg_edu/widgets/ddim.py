@@ -1,19 +1,15 @@
 """The panel of notebook 03."""
 
-from typing import TYPE_CHECKING
-
 import ipywidgets as w
 import torch
 
 from .. import figures
 from ..diffusion import sample
+from ..priors import LatentDiffusion
 from .base import Cancelled, Panel, Progress, omega_slider, text_field, thinned, walk
 
-if TYPE_CHECKING:
-    from ..latent_diffusion import LatentDiffusion
 
-
-def ddim(prior: "LatentDiffusion", prompt: str = "tomato") -> Panel:
+def ddim(prior: LatentDiffusion, prompt: str = "tomato") -> Panel:
     """The panel of notebook 03: prompt, ω, steps and seed → z_t and ẑ₀ along the way, decoded."""
     text, omega = text_field(prompt, "prompt"), omega_slider(4, most=16)
     steps = w.IntSlider(value=25, min=1, max=100, description="steps")

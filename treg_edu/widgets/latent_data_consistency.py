@@ -3,7 +3,7 @@
 import ipywidgets as w
 import torch
 
-from .. import consistency, figures
+from .. import consistency, figures, operators
 from .base import LINEAR, SIGMA, Live, measured
 
 
@@ -20,8 +20,7 @@ def pixel_step(x: torch.Tensor, start: torch.Tensor) -> Live:
         operator, lam = build(strengths[-1]), 10**log_lam
         y = measured(operator, x.double())
         walk = torch.cat([consistency.pixel_step(operator, y, start.double(), lam, k) for k in range(iterations + 1)])
-        misfits = (operator.A(walk) - y).square().mean((1, 2, 3)).sqrt()
         closed = operator.prox_l2(start.double(), y, gamma=1 / lam)
-        return figures.pixel_step(start[0], walk, closed[0], misfits, SIGMA)
+        return figures.pixel_step(start[0], walk, closed[0], operators.misfit(operator, walk, y), SIGMA)
 
     return Live(controls, draw)

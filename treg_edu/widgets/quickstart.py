@@ -1,18 +1,14 @@
 """The panel of notebook 00."""
 
-from typing import TYPE_CHECKING
-
 import ipywidgets as w
 
 from .. import figures, images
-from ..treg import treg
+from ..priors import LatentDiffusion
+from ..solvers import treg
 from .base import LINEAR, Cancelled, Panel, Progress, count_of_steps, estimate, measured, operator_and_strength, picture_and_text, walk
 
-if TYPE_CHECKING:
-    from ..latent_diffusion import LatentDiffusion
 
-
-def quickstart(prior: "LatentDiffusion", name: str = "fox") -> Panel:
+def quickstart(prior: LatentDiffusion, name: str = "fox") -> Panel:
     """The panel of notebook 00: picture, prompt, operator, strength and seed → truth, measurement, x̂ and A(x̂)."""
     picture, prompt = picture_and_text(name, "prompt")
     operator, strength = operator_and_strength(LINEAR)
@@ -20,7 +16,7 @@ def quickstart(prior: "LatentDiffusion", name: str = "fox") -> Panel:
 
     def solve(cancelled: Cancelled, progress: Progress) -> figures.Figure:
         A, x, text = LINEAR[operator.value][0](strength.value), images.example(picture.value), prompt.value
-        y, settings = measured(A, x), prior.recommended
+        y, settings = measured(A, x), prior.recommended["treg"]
         steps = treg(prior, A, y, text, seed=seed.value, **settings)
         x_hat = estimate(prior, walk(steps, count_of_steps(settings), cancelled, progress)[-1])
         return figures.story([(x, y, {f'text "{text}"': x_hat})], A)

@@ -1,7 +1,7 @@
 """The panel of notebook 07."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as w
 import torch
@@ -9,7 +9,8 @@ import torch
 from .. import figures, images, operators
 from ..diffusion import Step
 from ..figures.phase_retrieval_symmetries import log_magnitude
-from ..treg import treg
+from ..priors import LatentDiffusion
+from ..solvers import treg
 from .base import (
     LINEAR,
     NONLINEAR,
@@ -26,23 +27,20 @@ from .base import (
     walk,
 )
 
-if TYPE_CHECKING:
-    from ..latent_diffusion import LatentDiffusion
 
-
-def solver(prior: "LatentDiffusion", name: str = "fox") -> Panel:
+def solver(prior: LatentDiffusion, name: str = "fox") -> Panel:
     """The panel of notebook 07: picture, text, operator, ω, negation and seed → the whole run, from measurement to reconstruction."""
     menu = LINEAR | NONLINEAR
     picture, text = picture_and_text(name)
     operator, strength = operator_and_strength(menu)
-    omega = omega_slider(prior.recommended.get("guidance_scale", 5.0))
+    omega = omega_slider(prior.recommended["treg"].get("guidance_scale", 5.0))
     negation = w.Dropdown(options={"off": None, "hidden": "hidden", "projected": "projected"}, value="hidden", description="negation")
     seed = w.IntText(value=0, description="seed")
 
     def solve(cancelled: Cancelled, progress: Progress) -> figures.Figure:
         A, x = menu[operator.value][0](strength.value), images.example(picture.value)
         y = measured(A, x)
-        settings = prior.recommended | {"guidance_scale": omega.value, "negation": negation.value}
+        settings = prior.recommended["treg"] | {"guidance_scale": omega.value, "negation": negation.value}
         steps = treg(prior, A, y, text.value, seed=seed.value, **settings)
         return solver_figure(prior, A, x, y, walk(steps, count_of_steps(settings), cancelled, progress))
 
@@ -50,7 +48,7 @@ def solver(prior: "LatentDiffusion", name: str = "fox") -> Panel:
 
 
 def solver_figure(
-    prior: "LatentDiffusion", operator: Any, x: torch.Tensor, y: torch.Tensor, steps: Sequence[Step], sigma: float = SIGMA, sample: int = 0
+    prior: LatentDiffusion, operator: Any, x: torch.Tensor, y: torch.Tensor, steps: Sequence[Step], sigma: float = SIGMA, sample: int = 0
 ) -> figures.Figure:
     """What the panel of notebook 07 draws of one sample of a run, whole or cancelled.
 
@@ -64,7 +62,7 @@ def solver_figure(
     if isinstance(operator, operators.FourierMagnitude):
         of_x, of_x_hat = _grey(y), _grey(operator.A(x_hat))
         pictures = {"truth x": x, "measured: y, log₁₀": of_x, "reconstructed: x̂": x_hat, "A(x̂), to compare with y, log₁₀": of_x_hat}
-    misfit = {step.t: step.residual[sample].sqrt().item() for step in steps if step.residual is not None}
+    misfit = {step.t: step.misfit[sample].item() for step in steps if step.misfit is not None}
     return figures.solver({title: each[0] for title, each in pictures.items()}, estimates, [step.t for step in shown], misfit, sigma)
 
 
