@@ -76,6 +76,33 @@ def test_an_error_names_the_argument(draw, message):
         draw()
 
 
+DOLLARS = r"$\nonsense$"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.ladder(X[:1], [DOLLARS], [DOLLARS]),
+        lambda: figures.picture_rows({DOLLARS: X[:1]}, [DOLLARS]),
+        lambda: figures.sample_sheet(X[:1], [DOLLARS]),
+        lambda: figures.story([(X[:1], SR.A(X[:1]), {DOLLARS: X[1:3]})], SR),
+        lambda: figures.variance_maps({DOLLARS: X}),
+        lambda: figures.over_magnitudes(X[:1], [DOLLARS], [DOLLARS]),
+        lambda: figures.over_measurements(X[:1], [DOLLARS], SR, [DOLLARS]),
+        lambda: figures.seeds_and_deviation({DOLLARS: X}),
+        lambda: figures.texts(X[:1], SR.A(X[:1]), {DOLLARS: X[:1]}, SR),
+        lambda: figures.paired({"a": [1, 2], "b": [2, 1]}, [DOLLARS] * 2, "b"),
+        lambda: figures.negation_trajectory({DOLLARS: X}, range(5), {"on": range(5)}, {"on": range(5)}),
+        lambda: figures.problems(X[:1], {DOLLARS: {DOLLARS: X[:1]}}),
+        lambda: figures.retrieved(X[:1], {DOLLARS: (X[:1], ["upright"])}, [DOLLARS]),
+        lambda: figures.solver({DOLLARS: X[0]}, X[:1], [0], {0: 1.0}, 0.1),
+    ],
+)
+def test_a_text_is_drawn_as_typed(draw):
+    """It may be a reader's prompt, and two dollar signs mean a formula to matplotlib."""
+    assert draw()._repr_png_()
+
+
 # 01_forward_operators
 
 

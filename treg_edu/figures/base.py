@@ -30,6 +30,9 @@ STYLE = {
 }
 """What differs from matplotlib's defaults in all figures."""
 
+AS_TYPED: dict[str, Any] = {"parse_math": False}
+"""For a text that a reader may have typed, such as a prompt: two dollar signs do not mean a formula in it."""
+
 LINES = ["-", "--", ":", "-."]
 """One for each curve, so that curves differ in grey as well."""
 
@@ -114,9 +117,9 @@ def show(axes: Axes, picture: Tensor, title: str | None = None, note: str | None
     axes.spines[:].set_color("0.75")
     bare(axes)
     if title:
-        axes.set_title(title)
+        axes.set_title(title, **AS_TYPED)
     if note:
-        axes.set_xlabel(note, fontsize=8)
+        axes.set_xlabel(note, fontsize=8, **AS_TYPED)
 
 
 def show_map(axes: Axes, values: Tensor, low: float, high: float, cmap: str) -> AxesImage:
@@ -130,7 +133,7 @@ def show_rows(grid: np.ndarray, rows: Mapping[str, Any]) -> None:
     for line, (name, pictures) in zip(grid, rows.items()):
         for axes, picture in zip(line, pictures):
             show(axes, picture)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", **AS_TYPED)
 
 
 def enlarged(y: Tensor, truth: Tensor) -> Tensor:
@@ -145,5 +148,5 @@ def misfit_axes(axes: Axes, x: str, sigma: float) -> None:
     """A plot of misfits over x, on a logarithmic scale, with the noise as a level."""
     axes.axhline(sigma, color="black", linewidth=0.8, label="noise σ")
     axes.set_yscale("log")
-    name_axes(axes, x, "RMS of y − A(x̂)")
+    name_axes(axes, x, "misfit, RMS of y − A(x̂)")
     axes.legend(fontsize=8)

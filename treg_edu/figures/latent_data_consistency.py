@@ -40,13 +40,12 @@ def cg_iterations(counts: Sequence[int], walks: Mapping[str, tuple[ArrayLike, Ar
     for (name, (distance, misfit)), style in zip(walks.items(), styles):
         left.plot(counts, distance, label=name, markersize=4, linewidth=1.2, **style)
         right.plot(counts, misfit, label=name, markersize=4, linewidth=1.2, **style)
-    right.axhline(sigma, color="black", linewidth=0.8)
-    right.annotate("noise σ", (counts[-1], sigma), xytext=(0, -10), textcoords="offset points", fontsize=8, ha="right")
-    for axes, name in ((left, "RMS distance to the closed form"), (right, "RMS of y − A(x̂)")):
-        axes.set_yscale("log")
+    left.set_yscale("log")
+    name_axes(left, "iteration", "RMS distance to the closed form")
+    misfit_axes(right, "iteration", sigma)
+    for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
-        name_axes(axes, "iteration", name)
-    left.legend()
+    left.legend(fontsize=8)
     return figure
 
 
@@ -88,6 +87,6 @@ def along_trajectory(curves: Mapping[str, tuple[Sequence[int], ArrayLike, ArrayL
         axes.annotate(name, (1, value), **at_the_right)
     axes.invert_xaxis()
     axes.set_yscale("log")
-    name_axes(axes, TIME, "RMS of y − A(·), 95 % interval")
+    name_axes(axes, TIME, "misfit, RMS of y − A(·), 95 % interval")
     axes.legend()
     return figure

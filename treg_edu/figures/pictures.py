@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .base import Figure, blank, one_each, own_style, show, show_rows
+from .base import AS_TYPED, Figure, blank, one_each, own_style, show, show_rows
 
 
 @own_style()
@@ -34,7 +34,7 @@ def picture_rows(rows: Mapping[str, Tensor | Sequence[Tensor]], columns: Sequenc
     grid = figure.subplots(len(rows), count, squeeze=False)
     show_rows(grid, rows)
     for axes, title in zip(grid[0], columns or []):
-        axes.set_title(title)
+        axes.set_title(title, **AS_TYPED)
     return figure
 
 

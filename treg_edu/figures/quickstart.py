@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ..metrics import pixel_deviation
-from .base import Figure, blank, enlarged, own_style, show, show_map
+from .base import AS_TYPED, Figure, blank, enlarged, own_style, show, show_map
 
 
 @own_style()
@@ -38,7 +38,7 @@ def story(rows: Sequence[tuple[Tensor, Tensor, Mapping[str, Tensor]]], operator:
         grid[1, 1].axis("off")
         grid[1, 1].text(0.5, 0.5, "below each x̂:\nA(x̂), to be\ncompared with y", ha="center", va="center", fontsize=7)
         for block, (title, group) in zip(blocks[1:], groups.items()):
-            block.suptitle(title)
+            block.suptitle(title, **AS_TYPED)
             grid = block.subplots(2, len(group), squeeze=False)
             for column, x_hat in enumerate(group):
                 show(grid[0, column], x_hat)
@@ -55,6 +55,6 @@ def variance_maps(groups: Mapping[str, Tensor]) -> Figure:
     top = max(float(values.max()) for values in maps.values())
     for axes, (title, values) in zip(grid, maps.items()):
         drawn = show_map(axes, values, 0, top, "magma")
-        axes.set_title(f"{title}\nmean {float(values.mean()):.3f}")
+        axes.set_title(f"{title}\nmean {float(values.mean()):.3f}", **AS_TYPED)
     figure.colorbar(drawn, ax=list(grid), label="deviation over seeds", shrink=0.8)
     return figure

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..metrics import pixel_deviation
-from .base import TIME, Figure, blank, enlarged, name_axes, one_each, own_style, show, show_map
+from .base import AS_TYPED, TIME, Figure, blank, enlarged, name_axes, one_each, own_style, show, show_map
 
 
 @own_style()
@@ -28,7 +28,7 @@ def seeds_and_deviation(groups: Mapping[str, Tensor], columns: int = 8) -> Figur
     bands = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
     for band, (title, group) in zip(bands, groups.items()):
         left, right = band.subfigures(1, 2, width_ratios=[columns, 2.3 * side])
-        left.suptitle(f"{title}, {len(group)} seeds")
+        left.suptitle(f"{title}, {len(group)} seeds", **AS_TYPED)
         for index, axes in enumerate(left.subplots(rows, columns, squeeze=False).flat):
             if index < len(group):
                 show(axes, group[index])
@@ -81,7 +81,7 @@ def texts(x: Tensor, y: Tensor, groups: Mapping[str, Tensor], operator: Any) -> 
     for column, (text, group) in zip(grid[:, 1:].T, groups.items()):
         for axes, x_hat in zip(column, group):
             show(axes, x_hat)
-        column[0].set_title(text, fontsize=10)
+        column[0].set_title(text, fontsize=10, **AS_TYPED)
         show(column[-1], enlarged(operator.A(group[-1:]), x), note="A(x̂) of the x̂ above")
     return figure
 
@@ -98,7 +98,7 @@ def paired(values: Mapping[str, ArrayLike], names: Sequence[str], label: str) ->
     axes.hlines(places, np.minimum(a, b)[order], np.maximum(a, b)[order], color="0.6", linewidth=1.2, zorder=1)
     axes.scatter(a[order], places, color="white", edgecolor="black", s=36, label=first, zorder=2)
     axes.scatter(b[order], places, color="tab:blue", edgecolor="black", marker="s", s=30, label=second, zorder=2)
-    axes.set_yticks(places, [names[i] for i in order])
+    axes.set_yticks(places, [names[i] for i in order], **AS_TYPED)
     axes.set_xlim(left=0)
     axes.set_xlabel(label)
     axes.legend(loc="lower right")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from .base import TIME, Figure, blank, enlarged, misfit_axes, one_each, own_style, show, show_rows
+from .base import AS_TYPED, TIME, Figure, blank, enlarged, misfit_axes, one_each, own_style, show, show_rows
 
 COPIES = {"upright": ("▲ upright", "black"), "rotated": ("▼ rotated", "tab:red")}
 """How the notes under retrieved pictures look; any other copy is grey."""
@@ -20,12 +20,12 @@ def problems(x: Tensor, solved: Mapping[str, Mapping[str, Tensor]]) -> Figure:
     figure = blank(0.95 * (1 + sum(widths)) + 0.15 * len(widths), 0.95 * len(x) + 0.55)
     blocks = figure.subfigures(1, 1 + len(widths), squeeze=False, width_ratios=[1, *widths])[0]
     for block, (title, columns) in zip(blocks, {" ": {"truth x": x}, **solved}.items()):
-        block.suptitle(title)
+        block.suptitle(title, **AS_TYPED)
         grid = block.subplots(len(x), len(columns), squeeze=False)
         for line, (name, pictures) in zip(grid.T, columns.items()):
             for axes, picture in zip(line, pictures):
                 show(axes, enlarged(picture[None], x))
-            line[0].set_title(name, fontsize=8)
+            line[0].set_title(name, fontsize=8, **AS_TYPED)
     return figure
 
 
@@ -43,7 +43,7 @@ def retrieved(x: Tensor, arms: Mapping[str, tuple[Tensor, Sequence[str]]], label
     grid = figure.subplots(1 + len(arms), len(x), squeeze=False)
     show_rows(grid, {"truth x": x, **{name: pictures for name, (pictures, _) in arms.items()}})
     for axes, label in zip(grid[0], labels):
-        axes.set_title(label)
+        axes.set_title(label, **AS_TYPED)
     for line, (_, copies) in zip(grid[1:], arms.values()):
         for axes, copy in zip(line, copies):
             text, colour = COPIES.get(copy, (copy, "0.4"))
