@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModel
 
+from treg_edu import files
 from treg_edu.training import clip, lite, recipes
 
 STAGES = ((16, 1, 3), (24, 2, 3), (40, 2, 5), (80, 2, 3), (112, 1, 5), (192, 2, 5), (320, 1, 3))  # channels, stride, kernel
@@ -64,7 +65,7 @@ def efficientnet_lite(w, size, x):
         return F.batch_norm(x, mean, var, weight, bias, eps=1e-3)
 
     x, i = F.relu6(norm("_bn0", conv("_conv_stem", x, 2))), 0
-    for (channels, stride, _), repeats in zip(STAGES, lite.REPEATS[size]):
+    for (_, stride, _), repeats in zip(STAGES, lite.REPEATS[size]):
         for repeat in range(repeats):
             block, before = f"_blocks.{i}.", x
             if i:

@@ -31,7 +31,7 @@ def test_the_claim_is_a_difference_of_the_same_images():
 
 
 def test_the_run_reports_every_arm(prior, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(prior, "recommended", {"steps": 2, "null_prompt": "", "every": 1, "until": 1.0, "iterations": 5})
+    monkeypatch.setattr(prior, "recommended", {"treg": {"steps": 2, "null_prompt": "", "every": 1, "until": 1.0, "iterations": 5}})
     monkeypatch.setattr(phase, "load_prior", lambda device: prior)
     report = phase.run(images=2, seeds=2, out=tmp_path)
     assert json.loads((tmp_path / "phase.json").read_text())["seeds"] == 2

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from treg_edu import files
 from treg_edu.training import clip, data, phrases
 
 NOUNS = """  1 This software and database is being provided to you

@@ -12,7 +12,7 @@ from treg_edu.experiments import phase, quick
 
 @pytest.fixture
 def fast(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"steps": 2, "null_prompt": "", "every": 1, "until": 1.0})
+    monkeypatch.setattr(prior, "recommended", {"treg": {"steps": 2, "null_prompt": "", "every": 1, "until": 1.0}})
     monkeypatch.setattr(quick, "load_prior", lambda device: prior)
 
 
@@ -47,7 +47,7 @@ def test_the_run_reports_every_arm_and_claim(fast, tmp_path):
 
 def test_more_images_than_there_are(tmp_path):
     for study in (quick.run, quick.demo, phase.run):
-        with pytest.raises(ValueError, match="^images: got 500, expected at most 288"):
+        with pytest.raises(ValueError, match="^images: got 500, expected an integer from 1 to 288"):
             study(images=500, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
