@@ -19,15 +19,17 @@ export MALLOC_TOP_PAD_ := 268435456
 # The course runs on what ships in data/; the tests prove it by refusing the network.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-# Two files at a time, each on one thread: on two cores this is faster than one file on both.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# Two files at a time, each on one thread: on two cores this is faster than one file on both (THREADS=2).
+THREADS ?= 1
+PYTEST := OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -q -n $(if $(filter 1,$(THREADS)),2,1) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-browser lint types wheel lab notebooks bench clean
+.NOTPARALLEL:
+.PHONY: help install demo test test-code test-notebooks test-processors test-browser lint types wheel lab notebooks bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
 
 install: $(STAMP) ## create .venv and install the pinned versions (the other targets do this by themselves)
 
@@ -43,9 +45,16 @@ $(STAMP): pyproject.toml constraints.txt treg_edu/__init__.py
 demo: $(STAMP) ## reconstruct a held-out picture, with text and without
 	@$(BIN)/treg-edu demo
 
-test: $(STAMP) ## run the tests, then every notebook against its committed outputs
+test: test-code test-notebooks ## run the tests, then every notebook against its committed outputs
+
+test-code: $(STAMP)
 	@$(OFFLINE) $(PYTEST)
+
+test-notebooks: $(STAMP)
 	@$(OFFLINE) $(PYTEST) --nbval notebooks/
+
+test-processors: $(STAMP) ## do so as on other processors: SETTING=native, two-threads, avx2, default, or all in turn
+	@$(BIN)/python tools/processors.py $(SETTING)
 
 test-browser: $(STAMP) ## open every notebook in JupyterLab in headless Chromium, which has to be installed
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser]"

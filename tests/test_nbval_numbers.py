@@ -188,7 +188,7 @@ def test_a_table_without_one_of_its_lines_or_words_differs(rows, data):
     lines = [f"{name:<10}{value:>8.2f}" for name, value in rows]
     at = data.draw(st.integers(0, len(lines) - 1))
     assert text_fault("\n".join(lines), "\n".join(lines[:at] + lines[at + 1 :])) is not None or len(lines) == 1
-    other = lines[:at] + [lines[at].replace(rows[at][0], "blot")] + lines[at + 1 :]
+    other = [*lines[:at], lines[at].replace(rows[at][0], "blot"), *lines[at + 1 :]]
     assert text_fault("\n".join(lines), "\n".join(other)) is not None
 
 
@@ -273,25 +273,9 @@ def run_notebook(path, cells, *, environment=()):
     """{cell: its failure's text, or ""} of `pytest --nbval` on a notebook of these cells, with this project's settings."""
     nbformat.write(nbformat.v4.new_notebook(cells=list(cells.values())), path)
     report = path.with_suffix(".xml")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--color=no",
-        "-c",
-        ROOT / "pyproject.toml",
-        "--rootdir",
-        ROOT,
-        "--confcutdir",
-        ROOT,
-        "-p",
-        "nbval_numbers",
-        f"--nbval-sanitize-with={ROOT / 'tools' / 'nbval_sanitize.cfg'}",
-        "--nbval",
-        f"--junitxml={report}",
-        path,
-    ]
+    project = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "nbval_numbers"]
+    sanitizers = f"--nbval-sanitize-with={ROOT / 'tools' / 'nbval_sanitize.cfg'}"
+    command = [sys.executable, "-m", "pytest", "-q", "--color=no", *project, "--nbval", sanitizers, f"--junitxml={report}", path]
     run = subprocess.run(command, cwd=path.parent, env=os.environ | dict(environment), capture_output=True, text=True, timeout=300)
     assert run.returncode in (0, 1), run.stdout + run.stderr
     outcomes = [case.find("failure") for case in ElementTree.parse(report).iter("testcase")]
@@ -313,9 +297,8 @@ def test_nbval_passes_and_fails_as_it_should(outcomes, name):
 
 def test_nbval_shows_the_place_both_values_and_the_rule(outcomes):
     assert "stdout, line 1: got 0.15, expected 0.13: a number may differ by one unit of its last digit, 0.01" in outcomes["two units"]
-    assert (
-        "text/html, line" in outcomes["a pandas table, two units"] and "got 10.01, expected 9.99" in outcomes["a pandas table, two units"]
-    )
+    assert "text/html, line" in outcomes["a pandas table, two units"]
+    assert "got 10.01, expected 9.99" in outcomes["a pandas table, two units"]
 
 
 def test_nbval_still_tells_what_is_not_ours(outcomes):
