@@ -26,7 +26,7 @@ PYTEST := OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -q -n $(if $(filter
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-code test-notebooks test-processors test-browser lint types wheel lab notebooks bench clean
+.PHONY: help install demo test test-code test-notebooks test-processors test-browser lint types wheel test-wheel lab notebooks bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -71,8 +71,11 @@ wheel: $(STAMP) ## build the wheel, with the data and the notebooks, and the sou
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build
 
-lab: $(STAMP) ## open the course in JupyterLab
-	@$(BIN)/jupyter lab notebooks/
+test-wheel: wheel ## install the wheel into an empty environment elsewhere, and use it there
+	@PIP_ARGS="$(PIP_ARGS)" $(BIN)/python tools/check_wheel.py
+
+lab: $(STAMP) ## open a working copy of the course in JupyterLab: treg-course/, which git ignores
+	@$(BIN)/treg-edu lab
 
 notebooks: $(STAMP) ## execute every notebook from the top and save its outputs
 	@$(OFFLINE) $(BIN)/python tools/run_notebooks.py $(NOTEBOOKS)

@@ -395,16 +395,6 @@ def test_thin_commands_call_their_function(monkeypatch, arguments, module, name,
     assert calls == [expected]
 
 
-def test_lab_passes_its_arguments_on(monkeypatch, tmp_path):
-    calls = []
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "treg_edu" / "cli.py"))
-    monkeypatch.setattr(cli.subprocess, "call", lambda command: calls.append(command) or 3)
-    assert run("lab").exit_code == 2
-    (tmp_path / "notebooks").mkdir()
-    assert run("lab", "--no-browser", "--port", "9999").exit_code == 3
-    assert calls == [[sys.executable, "-m", "jupyterlab", str(tmp_path / "notebooks"), "--no-browser", "--port", "9999"]]
-
-
 # Trainings
 
 

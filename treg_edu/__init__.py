@@ -1,10 +1,12 @@
 """A course on text-regularized latent diffusion inverse solvers, and the small library it stands on.
 
-import treg_edu as te
-prior = te.load_prior()
-operator = te.operators.SuperResolution(factor=16)
-y = operator.measure(te.images.example("ice cream"), sigma=0.005)
-x_hat = te.solve("treg", prior, operator, y, prompt="ice cream", **prior.recommended["treg"])
+In short:
+
+    import treg_edu as te
+    prior = te.load_prior()
+    operator = te.operators.SuperResolution(factor=16)
+    y = operator.measure(te.images.example("ice cream"), sigma=0.005)
+    x_hat = te.solve("treg", prior, operator, y, prompt="ice cream", **prior.recommended["treg"])
 """
 
 import importlib

@@ -1,18 +1,108 @@
-"""`treg-edu lab`."""
+"""`treg-edu course` and `treg-edu lab`: a working copy of the notebooks, and JupyterLab on it.  What ships is never edited."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from ..checks import expect
-from .errors import one_line_errors
+from .. import checks, files
+from .errors import naming, one_line_errors
+
+COPY = Path("treg-course")
+WRITTEN = ".treg-edu-course.json"
+"""In a copy: {name: SHA-256 of what was written}, which tells a changed file from one of an earlier version."""
+PAGES = ("LICENSES.md", "licenses/*", "prior/*.md", "prior/*.png")
+"""Of `data/`: what the notebooks refer to, and the licences of the pictures in them."""
 
 
 @one_line_errors
-def lab(context: typer.Context):
-    """Open the course in JupyterLab; further arguments are passed on to it."""
-    notebooks = Path(__file__).resolve().parents[2] / "notebooks"
-    expect(notebooks.is_dir(), "notebooks", f"no folder {str(notebooks)!r}", "a checkout of the repository")
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(notebooks), *context.args]))
+def course(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to, new or not.")],
+    solutions: Annotated[bool, typer.Option("--solutions", help="The solutions of the exercises, too.")] = False,
+):
+    """Write a working copy of the notebooks; a file that was changed there is kept."""
+    copy(folder, solutions)
+    if not (folder / "solutions").is_dir():
+        typer.echo("without solutions/, which --solutions adds")
+
+
+@one_line_errors
+def lab(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option(help="Folder of the working copy, new or not.")] = COPY,
+):
+    """Open a working copy of the course in JupyterLab; further arguments are passed on to it."""
+    copy(folder, solutions=False)
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(folder), *context.args]))
+
+
+def copy(folder: Path, solutions: bool) -> None:
+    """`write_course`, and say what came of it."""
+    kept = write_course(folder, solutions)
+    typer.echo(f"the course is in {folder}")
+    if kept:
+        typer.echo(f"kept, as they were changed there: {', '.join(kept)} (to get one as it ships, move it away and run this again)")
+
+
+def write_course(folder: Path, solutions: bool) -> list[str]:
+    """Bring the files of the course in `folder` up to what ships, each written whole or not at all.
+
+    A missing file is written, one that is as it was written is brought up to date, a changed one is kept.  Returns the kept ones' names.
+    solutions: also where False if the folder has them already.
+    """
+    check_folder(folder)
+    shipped = shipped_files(solutions or (folder / "solutions").is_dir())
+    kept = []
+    with naming("folder"):
+        written = read_written(folder / WRITTEN)
+        for name, content in shipped.items():
+            path = folder / name
+            if path.exists() and digest(path.read_bytes()) not in (digest(content), written.get(name)):
+                kept.append(name)
+                continue
+            with files.written_beside(path) as beside:
+                beside.write_bytes(content)
+            written[name] = digest(content)
+        files.write_text(folder / WRITTEN, files.json_text(written))
+    return kept
+
+
+def shipped_files(solutions: bool) -> dict[str, bytes]:
+    """{name in a copy: content}: the notebooks, their map, and the pages of `data/` that they refer to.
+
+    A copy's root is what `notebooks/` is where it ships, so a link to ../data/ becomes one to data/.
+    """
+    notebooks, data = files.shipped("notebooks"), files.shipped("data")
+    found = {}
+    for path in sorted([*notebooks.glob("*.md"), *notebooks.glob("*.ipynb"), *(notebooks.glob("solutions/*.ipynb") if solutions else [])]):
+        name = path.relative_to(notebooks)
+        up = b"../" * (len(name.parts) - 1)
+        found[name.as_posix()] = path.read_bytes().replace(b"](" + up + b"../data/", b"](" + up + b"data/")
+    for path in sorted(path for pattern in PAGES for path in data.glob(pattern)):
+        found[f"data/{path.relative_to(data).as_posix()}"] = path.read_bytes()
+    return found
+
+
+def check_folder(folder: Path) -> None:
+    """A folder, there or not, that is not where the course ships."""
+    checks.expect(not folder.exists() or folder.is_dir(), "folder", f"{str(folder)!r}, which is a file", "a folder, new or not")
+    ships = files.shipped("notebooks").resolve()
+    checks.expect(ships.is_dir(), "notebooks", f"no folder {str(ships)!r}", "a whole installation", checks.MissingFileError)
+    own = folder.resolve() == ships.parent or ships in (folder.resolve(), *folder.resolve().parents)
+    checks.expect(not own, "folder", f"{str(folder)!r}, where the course ships", f"another, such as {str(COPY)!r}")
+
+
+def read_written(path: Path) -> dict[str, str]:
+    """What `WRITTEN` holds.  Nothing if it is missing or damaged: then every file that differs from what ships counts as changed."""
+    try:
+        written = files.read_json(path)
+    except (FileNotFoundError, checks.ArgumentError):
+        return {}
+    return written if isinstance(written, dict) else {}
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

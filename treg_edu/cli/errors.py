@@ -23,9 +23,9 @@ def one_line_errors(command):
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(2) from None
         except ModuleNotFoundError as error:
-            if error.name != "resvg_py":  # of the extra "train"
+            if error.name not in ("accelerate", "resvg_py"):  # of the extra "train"
                 raise
-            typer.echo("error: resvg_py is not installed; pip install -c constraints.txt -e '.[train]' brings it", err=True)
+            typer.echo(f"error: {error.name} is not installed; the extra brings it: pip install 'treg_edu[train]'", err=True)
             raise typer.Exit(2) from None
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # torch's, by its name: this module starts without torch

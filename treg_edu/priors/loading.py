@@ -28,11 +28,13 @@ def load_prior(
     otherwise CLIP ViT-L/14, which Stable Diffusion 1.x uses.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from diffusers.utils import is_accelerate_available
     from transformers import AutoModel, CLIPTextModel, CLIPTokenizer
 
     source = _source(name)
     folder = Path(source)
-    settings = {"torch_dtype": dtype, "use_safetensors": True}
+    # Without accelerate, which training alone needs, diffusers would warn that it cannot save memory while it reads the weights.
+    settings = {"torch_dtype": dtype, "use_safetensors": True, "low_cpu_mem_usage": is_accelerate_available()}
     if clip is None:
         clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
     preprocessing = _preprocessing(clip)
