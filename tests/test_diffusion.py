@@ -8,8 +8,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from treg_edu import diffusion
+from treg_edu import checks, diffusion
 from treg_edu.files import data_folder
+from treg_edu.noise import generators, normal
 from treg_edu.priors import LatentDiffusion
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "steps_offset": 1}
@@ -149,7 +150,7 @@ def test_without_guidance_the_null_text_costs_nothing(monkeypatch):
 
 
 def initial(seed=0):
-    return noise.randn(noise.generators(seed, 1), (1, 2, 3), dtype=torch.float64)
+    return normal(generators(seed, 1), (1, 1, 2, 3), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("guidance_scale, mean", [(1.0, 3), (0.0, 5), (2.5, 0)])
@@ -212,7 +213,7 @@ def test_the_picture_is_that_of_the_pipeline(prior, pipeline, prompt, null_promp
     prompts = [prompt] if isinstance(prompt, str) else prompt
     expected = pipeline(
         prompts,
-        negative_prompt=diffusion.broadcast(null_prompt, len(prompts)),
+        negative_prompt=checks.strings("null_prompt", null_prompt, len(prompts)),
         num_inference_steps=steps,
         guidance_scale=guidance_scale,
         generator=[torch.Generator().manual_seed(seed) for seed in seeds],
@@ -228,9 +229,9 @@ def test_steps_follow_one_another(prior):
     prompts = ["fox", "pizza"]
     walk = list(diffusion.sample(prior, prompts, steps=2, seed=3))
     assert [(step.index, step.t) for step in walk] == [(0, 999), (1, 499)]
-    torch.testing.assert_close(walk[0].z_t, noise.randn(noise.generators([3, 4], 2), (4, 16, 16)))
+    torch.testing.assert_close(walk[0].z_t, normal(generators([3, 4], 2), (2, 4, 16, 16)))
     assert torch.equal(walk[1].z_t, walk[0].z_next) and torch.equal(walk[1].z0, walk[1].z_next)
-    assert walk[0].x_hat is None and walk[0].residual is None
+    assert walk[0].x_hat is None and walk[0].misfit is None
     torch.testing.assert_close(walk[1].x_hat, prior.decode(walk[1].z0).clamp(0, 1), rtol=0, atol=1e-5)
     torch.testing.assert_close(walk[1].null_embedding, prior.embed_text(["", ""]))
 
@@ -265,39 +266,39 @@ def test_the_reader_keeps_their_gradients(prior):
 
 
 def test_each_sample_draws_from_its_own_generator():
-    a = noise.randn(noise.generators(7, 3), (4, 2, 2))
-    b = noise.randn(noise.generators([9, 8, 7], 3), (4, 2, 2))
+    a = normal(generators(7, 3), (3, 4, 2, 2))
+    b = normal(generators([9, 8, 7], 3), (3, 4, 2, 2))
     torch.testing.assert_close(a, b.flip(0), rtol=0, atol=0)
     torch.testing.assert_close(a[1], torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(8)), rtol=0, atol=0)
-    assert noise.randn(noise.generators(0, 2), (3,), dtype=torch.float64).dtype == torch.float64
+    assert normal(generators(0, 2), (2, 3), dtype=torch.float64).dtype == torch.float64
 
 
 def test_integers_of_numpy_are_seeds():
-    torch.testing.assert_close(noise.randn(noise.generators(np.int64(7), 1), (5,)), noise.randn(noise.generators(7, 1), (5,)))
+    torch.testing.assert_close(normal(generators(np.int64(7), 1), (1, 5)), normal(generators(7, 1), (1, 5)))
 
 
 @pytest.mark.parametrize(
     "seed, error", [([1, 2], ValueError), ([], ValueError), (1.5, TypeError), ([1.5, 2, 3], TypeError), ("0", TypeError)]
 )
 def test_what_is_no_seed(seed, error):
-    with pytest.raises(error, match="^seed: got .*expected one int or"):
-        noise.generators(seed, 3)
+    with pytest.raises(error, match="^seed: got .*expected (one int or|an integer)"):
+        generators(seed, 3)
 
 
 def test_one_prompt_serves_all_samples():
-    assert diffusion.broadcast("fox", 2) == ["fox", "fox"]
-    assert diffusion.broadcast(("fox", "cat"), 2) == ["fox", "cat"]
+    assert checks.strings("prompt", "fox", 2) == ["fox", "fox"]
+    assert checks.strings("prompt", ("fox", "cat"), 2) == ["fox", "cat"]
 
 
 @pytest.mark.parametrize("prompt", [["fox"], ["fox", 3], []])
 def test_what_is_no_batch_of_prompts(prompt):
-    with pytest.raises(ValueError, match="^null_prompt: got .*for a batch of 2; expected one string or a list of 2 strings"):
-        diffusion.broadcast(prompt, 2, "null_prompt")
+    with pytest.raises(ValueError, match="^null_prompt: got .*, expected one string or a list of 2 strings"):
+        checks.strings("null_prompt", prompt, 2)
 
 
 def test_no_prompt_at_all(prior):
     with pytest.raises(ValueError, match="^prompt: got an empty list"):
-        next(diffusion.sample(prior, []))
+        diffusion.sample(prior, [])
 
 
 @pytest.mark.parametrize("prompt", [None, 3])

@@ -157,7 +157,7 @@ def test_every_step_carries_what_the_contract_names(prior):
     walk = run(prior, SR, y, "fox", steps=5, seed=11)
     assert all(isinstance(step, Step) for step in walk)
     assert [(step.index, step.t) for step in walk] == [(0, 999), (1, 799), (2, 599), (3, 399), (4, 199)]
-    torch.testing.assert_close(walk[0].z_t, te.noise.randn(te.noise.generators(11, 2), (4, 16, 16)))
+    torch.testing.assert_close(walk[0].z_t, te.noise.normal(te.noise.generators(11, 2), (2, 4, 16, 16)))
     for step, following in zip(walk, walk[1:]):
         assert torch.equal(step.z_next, following.z_t)
     for step in walk:
@@ -166,7 +166,7 @@ def test_every_step_carries_what_the_contract_names(prior):
         assert (step.x_hat is None) == (step.misfit is None) == (step.index in (1, 2))  # Γ = {0, 3}, and the last
         if step.x_hat is not None:
             assert step.x_hat.shape == (2, 3, 64, 64) and 0 <= step.x_hat.min() and step.x_hat.max() <= 1
-            torch.testing.assert_close(step.misfit, (y - SR.A(step.x_hat)).square().mean(dim=(1, 2, 3)))
+            torch.testing.assert_close(step.misfit, (y - SR.A(step.x_hat)).square().mean(dim=(1, 2, 3)).sqrt())
     assert torch.equal(walk[-1].z_next, walk[-1].z0)  # ᾱ = 1 at the end
     torch.testing.assert_close(walk[-1].x_hat, prior.decode(walk[-1].z0).clamp(0, 1))
 
@@ -174,7 +174,7 @@ def test_every_step_carries_what_the_contract_names(prior):
 def test_a_consistency_step_explains_the_measurement(prior):
     y = measure(BOX)
     step = next(te.treg(prior, BOX, y, "fox", steps=4))
-    assert step.misfit.item() < 1e-4
+    assert step.misfit.item() < 1e-2
     torch.testing.assert_close(BOX.A(step.x_hat), y.clamp(0, 1), rtol=0, atol=1e-2)
 
 
@@ -244,7 +244,7 @@ def check_batch_invariance(prior, operator, y, settings):
     torch.testing.assert_close(together.x_hat[i : i + 1], alone.x_hat, rtol=0, atol=1e-4)
     if prior.dtype == torch.float64:  # in float32 Adam makes a full step of the rounding of an all but zero feature
         torch.testing.assert_close(together.null_embedding[i : i + 1], alone.null_embedding, rtol=0, atol=1e-4)
-    torch.testing.assert_close(together.residual[i : i + 1], alone.residual, rtol=1e-2, atol=1e-5)
+    torch.testing.assert_close(together.misfit[i : i + 1], alone.misfit, rtol=5e-3, atol=1e-4)
 
 
 def test_one_seed_and_one_prompt_serve_a_batch(prior):
@@ -284,8 +284,8 @@ def test_deepinvs_linear_physics_drop_in(prior, physics):
     first, second = run(prior, physics, y, "fox", steps=2, every=1)
     assert first.x_hat.shape == (2, 3, 64, 64)
     before = physics.A(prior.decode(first.z_t)) - y
-    torch.testing.assert_close(first.residual, (physics.A(first.x_hat) - y).square().flatten(1).mean(1))
-    assert (first.residual < 0.5 * before.square().flatten(1).mean(1)).all()
+    torch.testing.assert_close(first.misfit, (physics.A(first.x_hat) - y).square().flatten(1).mean(1).sqrt())
+    assert (first.misfit.square() < 0.5 * before.square().flatten(1).mean(1)).all()
 
 
 def test_deepinvs_inpainting_gives_what_ours_gives(prior):
@@ -302,7 +302,7 @@ def test_ours_drop_into_deepinvs_data_fidelity(operator):
     value = fidelity(leaf, y, operator)
     torch.testing.assert_close(value, 0.5 * (operator.A(x) - y).square().sum()[None])
     torch.testing.assert_close(fidelity.grad(x, y, operator), torch.autograd.grad(value.sum(), leaf)[0], rtol=1e-4, atol=1e-5)
-    if te.consistency.is_linear(operator):
+    if te.operators.is_linear(operator):
         pixel = te.consistency.pixel_step(operator, y, x, lam=0.1, iterations=200)
         torch.testing.assert_close(fidelity.prox(x, y, operator, gamma=10.0), pixel, rtol=0, atol=1e-4)
 
@@ -334,22 +334,22 @@ Y = rand(2, 3, 4, 4)
 @pytest.mark.parametrize(
     "y, settings, error, message",
     [
-        (Y.where(Y > Y.min(), torch.nan), {}, ValueError, "^y: 1 of 96 values are NaN or infinite"),
-        (Y / 0, {}, ValueError, "^y: 96 of 96 values are NaN or infinite"),
+        (Y.where(Y > Y.min(), torch.nan), {}, ValueError, "^y: got 1 NaN or infinite values in 96, expected finite values"),
+        (Y / 0, {}, ValueError, "^y: got 96 NaN or infinite values in 96"),
         (Y[:0], {}, ValueError, r"^y: got shape \(0, 3, 4, 4\)"),
         (Y[0, 0, 0], {}, ValueError, r"^y: got shape \(4,\)"),
-        ((255 * Y).byte(), {}, TypeError, "^y: got torch.uint8, expected a floating-point torch.Tensor"),
-        (Y.to(torch.complex64), {}, TypeError, "^y: got torch.complex64, expected a floating-point torch.Tensor"),
+        ((255 * Y).byte(), {}, TypeError, "^y: got dtype torch.uint8, expected a floating-point torch.Tensor"),
+        (Y.to(torch.complex64), {}, TypeError, "^y: got dtype torch.complex64, expected a floating-point torch.Tensor"),
         (Y.numpy(), {}, TypeError, "^y: got .*, expected a floating-point torch.Tensor"),
-        (Y[0], {}, ValueError, r"y must have the shape \(B, C, H, W\), .*got \(3, 4, 4\)"),
-        (Y, {"prompt": ["fox"]}, ValueError, r"^prompt: got \['fox'\] for a batch of 2; expected one string or a list of 2 strings"),
+        (Y[0], {}, ValueError, r"^y: got shape \(3, 4, 4\), expected \(B, C, H, W\)"),
+        (Y, {"prompt": ["fox"]}, ValueError, r"^prompt: got 1 strings for a batch of 2, expected one string or a list of 2 strings"),
         (Y, {"prompt": None}, TypeError, "^prompt: got None, expected one string or a list of 2 strings"),
-        (Y, {"operator": "sr"}, TypeError, "^operator: got 'sr', expected one of treg_edu.operators, or a deepinv.physics object"),
+        (Y, {"operator": "sr"}, TypeError, "^operator: got 'sr', expected one of treg_edu.operators, a deepinv.physics object, or"),
         (Y, {"operator": None}, TypeError, "^operator: got None, expected"),
         (Y, {"null_prompt": ["a"] * 3}, ValueError, "^null_prompt: got .* for a batch of 2"),
         (Y, {"seed": [1, 2, 3]}, ValueError, "^seed: got 3 seeds for a batch of 2"),
         (Y, {"seed": 0.5}, TypeError, "^seed: got 0.5, expected one int"),
-        (Y, {"negation": "both"}, ValueError, "^negation: got 'both', expected 'hidden', 'projected' or None"),
+        (Y, {"negation": "both"}, ValueError, "^negation: got 'both', expected one of 'hidden', 'projected', None"),
         (Y, {"steps": 0}, ValueError, "^steps: got 0, expected an integer from 1 to 1000"),
         (Y, {"steps": 1001}, ValueError, "^steps: got 1001, expected"),
         (Y, {"steps": 50.0}, ValueError, "^steps: got 50.0, expected"),
@@ -359,7 +359,7 @@ Y = rand(2, 3, 4, 4)
         (Y, {"iterations": 0}, ValueError, "^iterations: got 0, expected an integer of at least 1"),
         (Y, {"iterations": 2.5}, ValueError, "^iterations: got 2.5, expected an integer of at least 1"),
         (Y, {"every": 0}, ValueError, "^every: got 0, expected an integer of at least 1"),
-        (Y, {"until": float("nan")}, ValueError, "^until: got nan, expected a share from 0 to 1"),
+        (Y, {"until": float("nan")}, ValueError, "^until: got nan, expected a finite number of at least 0 and of at most 1"),
         (Y, {"negation_learning_rate": -1e-3}, ValueError, "^negation_learning_rate: got -0.001, expected a finite number above 0"),
         (Y, {"negation_iterations": -5}, ValueError, "^negation_iterations: got -5, expected an integer of at least 1"),
     ],
@@ -367,7 +367,7 @@ Y = rand(2, 3, 4, 4)
 def test_errors_name_the_argument(prior, y, settings, error, message):
     settings = {"operator": SR, "prompt": "fox", "steps": 2, **settings}
     with pytest.raises(error, match=message):
-        next(te.treg(prior, settings.pop("operator"), y, settings.pop("prompt"), **settings))
+        te.treg(prior, settings.pop("operator"), y, settings.pop("prompt"), **settings)  # at the call, before the first step
 
 
 def test_settings_may_be_numpys_and_solvers_partial(prior):
@@ -379,15 +379,17 @@ def test_settings_may_be_numpys_and_solvers_partial(prior):
 
 def test_an_operator_left_on_another_device(prior):
     physics = deepinv.physics.Inpainting(img_size=(3, 64, 64), mask=0.5, rng=torch.Generator().manual_seed(0)).to("meta")
-    with pytest.raises(ValueError, match=r"^operator: is on meta, expected cpu, .*call operator.to"):
-        next(te.treg(prior, physics, rand(1, 3, 64, 64), "fox", steps=1))
+    with pytest.raises(ValueError, match=r"^operator: got one on meta, expected cpu, .*call operator.to"):
+        te.treg(prior, physics, rand(1, 3, 64, 64), "fox", steps=1)
 
 
 def test_features_and_states_of_different_widths(prior, monkeypatch):
     """As Stable Diffusion 2 with the CLIP of 1.x: known before the first step, and harmless without negation."""
     monkeypatch.setattr(prior.clip.config, "projection_dim", 1024)
-    with pytest.raises(ValueError, match="^negation: 'hidden' compares features of width 1024 with text states of width 192"):
-        next(te.treg(prior, SR, Y, "fox", steps=1))
+    with pytest.raises(
+        ValueError, match="^negation: got 'hidden', which compares features of width 1024, expected the width of the text states, 192"
+    ):
+        te.treg(prior, SR, Y, "fox", steps=1)
     assert run(prior, SR, Y, "fox", steps=1, negation=None)[-1].x_hat.isfinite().all()
 
 
@@ -413,7 +415,7 @@ def test_a_nonlinear_pixel_step_begins_where_it_is_told(prior):
 
 def test_a_start_that_does_not_fit_is_refused(prior):
     y = FourierMagnitude().A(torch.rand(2, 3, 64, 64))
-    with pytest.raises(ValueError, match=r"^start: got \(1, 3, 64, 64\), expected a tensor of shape \(2, 3, 64, 64\)"):
-        next(te.treg(prior, FourierMagnitude(), y, "fox", start=torch.rand(1, 3, 64, 64)))
+    with pytest.raises(ValueError, match=r"^start: got shape \(1, 3, 64, 64\), expected \(2, 3, 64, 64\)"):
+        te.treg(prior, FourierMagnitude(), y, "fox", start=torch.rand(1, 3, 64, 64))
     with pytest.raises(ValueError, match="^start: got images, expected None"):
-        next(te.treg(prior, SuperResolution(16), torch.rand(1, 3, 4, 4), "fox", start=torch.rand(1, 3, 64, 64)))
+        te.treg(prior, SuperResolution(16), torch.rand(1, 3, 4, 4), "fox", start=torch.rand(1, 3, 64, 64))

@@ -109,11 +109,12 @@ def _on_the_hub(name: str) -> str:
 
 def _preprocessing(clip: str | Path) -> dict:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
 
     local = Path(clip) / "preprocessor_config.json"
     try:
         return files.read_json(local if local.is_file() else hf_hub_download(str(clip), local.name), "clip")
-    except OSError as error:
+    except (OSError, HFValidationError) as error:
         came = f"{str(clip)!r}, where no {local.name} is or can be fetched"
         expected = (
             "a CLIP that was downloaded before or can be reached on the hub, such as 'openai/clip-vit-large-patch14', or a folder with one"

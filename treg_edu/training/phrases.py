@@ -35,7 +35,38 @@ TEMPLATES = (
     "a big {noun} with {word} {other}", "two {word} {noun}", "half of a {word} {noun}", "a piece of {word} {noun}", "a {word} with {other}",
 )  # fmt: skip
 PLAIN = set(
-    ["a", "an", "the", "of", "in", "on", "with", "for", "and", "or", "to", "from", "by", "that", "which", "who", "is", "are", "it", "its", "as", "at", "into", "some", "very", "any", "used", "usually", "often", "having"]
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "on",
+        "with",
+        "for",
+        "and",
+        "or",
+        "to",
+        "from",
+        "by",
+        "that",
+        "which",
+        "who",
+        "is",
+        "are",
+        "it",
+        "its",
+        "as",
+        "at",
+        "into",
+        "some",
+        "very",
+        "any",
+        "used",
+        "usually",
+        "often",
+        "having",
+    ]
 )
 
 
