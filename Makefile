@@ -80,8 +80,8 @@ lab: $(STAMP) ## open a working copy of the course in JupyterLab: treg-course/, 
 notebooks: $(STAMP) ## execute every notebook from the top and save its outputs
 	@$(OFFLINE) $(BIN)/python tools/run_notebooks.py $(NOTEBOOKS)
 
-bench: $(STAMP) ## measure the solvers on this machine
-	@$(BIN)/treg-edu bench
+bench: $(STAMP) ## measure the solvers on this machine, the operators against deepinv's
+	@$(BIN)/python tools/bench_with_deepinv.py
 
 clean: ## remove what make made: .venv, caches, out/
 	@rm -rf $(VENV) out build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

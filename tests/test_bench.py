@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from deepinv_reference import deepinv
 
 from treg_edu import bench
 
@@ -24,9 +25,6 @@ def test_a_row_is_ok_up_to_its_target():
 
 
 def test_deepinvs_operators_are_the_counterparts_of_ours():
-    deepinv = bench.load_deepinv()
-    if deepinv is None:
-        pytest.skip("deepinv is not installed")
     x = torch.rand(1, 3, 64, 64)
     for name, ours, theirs in bench.operator_pairs(deepinv):
         y, y_theirs = ours.A(x), theirs.A(x)
@@ -34,6 +32,22 @@ def test_deepinvs_operators_are_the_counterparts_of_ours():
         assert ours.A_adjoint(y).shape == theirs.A_adjoint(y_theirs).shape == x.shape, name
 
 
-def test_without_the_tests_folder_there_is_no_deepinv(monkeypatch, tmp_path):
-    monkeypatch.setattr(bench, "REFERENCE", tmp_path / "absent.py")
-    assert bench.load_deepinv() is None
+@pytest.mark.parametrize("passed", [True, False])
+def test_operators_are_compared_with_deepinv_where_there_is_one(passed, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "import_deepinv", lambda: None)
+    monkeypatch.setattr(bench, "load_prior", lambda: None)
+    monkeypatch.setattr(bench, "ratio", lambda a, b, *repetitions, **calls: (a(), b(), 1.0)[-1])
+    for name in ("import_rows", "sampling_rows"):
+        monkeypatch.setattr(bench, name, lambda *_: [])
+    rows = bench.run(1, deepinv if passed else None)
+    assert len(rows) == 2 + passed * 3 * len(bench.operator_pairs(deepinv)) and all(row.ok for row in rows)
+    assert ("not compared with deepinv" in capsys.readouterr().out) is not passed
+
+
+@pytest.mark.parametrize("error", [ImportError("no torchvision"), RuntimeError("operator torchvision::nms does not exist")])
+def test_a_deepinv_that_cannot_be_imported_is_none(error, monkeypatch):
+    def failing(name):
+        raise error
+
+    monkeypatch.setattr(bench.importlib, "import_module", failing)
+    assert bench.import_deepinv() is None

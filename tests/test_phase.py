@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from treg_edu.experiments import phase
+from treg_edu.experiments import common, phase
 from treg_edu.operators import FourierMagnitude
 
 
@@ -14,18 +14,20 @@ def test_every_copy_is_named_and_its_errors_are_those_before_and_after_alignment
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     operator = FourierMagnitude()
     mixed = torch.cat([x[:, :1], x[:, 1:].flip((2, 3))], dim=1)
-    rows = phase.grade(operator, operator.A(x), x, ["a", "b"], {"arm": torch.stack([x, x.flip((2, 3)), mixed], dim=1)})
+    rows = phase.grade(operator, operator.A(x), x, ["a", "b"], {phase.TRUE: torch.stack([x, x.flip((2, 3)), mixed], dim=1)})
     assert rows["copy"].tolist() == ["upright", "rotated", "mixed"] * 2
     assert rows["seed"].tolist() == [0, 1, 2] * 2 and rows["image"].tolist() == ["a"] * 3 + ["b"] * 3
     assert (rows["aligned"][[0, 1, 3, 4]] < 1e-3).all() and (rows["error"][[1, 2, 4, 5]] > 0.1).all()
-    assert (rows["y_mse"] < 1e-9).all()
-    shares = phase.summary(rows)["arm"]
+    assert (rows["misfit"] < 6e-3).all()
+    shares = common.summary(phase.with_shares(rows), phase.COPIES)["true text"]
     assert shares["upright"] == shares["mixed"] == pytest.approx((1 / 3,) * 3)
 
 
 def test_the_claim_is_a_difference_of_the_same_images():
-    copies = {"true text": ["upright", "upright", "upright", "rotated"], "null text": ["upright", "rotated", "rotated", "rotated"]}
-    rows = pd.DataFrame({"arm": arm, "image": f"{n // 2}", "copy": copy} for arm, names in copies.items() for n, copy in enumerate(names))
+    copies = {phase.TRUE: ["upright", "upright", "upright", "rotated"], phase.NULL: ["upright", "rotated", "rotated", "rotated"]}
+    rows = pd.DataFrame(
+        {"arm": arm.name, "image": f"{n // 2}", "copy": copy} for arm, names in copies.items() for n, copy in enumerate(names)
+    )
     assert phase.claim(rows)[0] == pytest.approx(0.5) and phase.claim(rows, "rotated")[0] == pytest.approx(-0.5)
     assert phase.claim(rows)[1:] == pytest.approx((0.5, 0.5))
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from treg_edu import images
-from treg_edu.experiments import phase, quick
+from treg_edu import images, operators
+from treg_edu.experiments import common, phase, quick
 
 
 @pytest.fixture
@@ -16,24 +17,32 @@ def fast(prior, monkeypatch):
     monkeypatch.setattr(quick, "load_prior", lambda device: prior)
 
 
+def names(arms):
+    return {arm.name for arm in arms}
+
+
 def test_the_other_text_is_another_thing():
-    x, labels, others = quick.held_out(16)
+    x, labels = common.held_out(16)
+    others = quick.other_texts(operators.SuperResolution(quick.FACTOR), x, labels)
     assert len(x) == len(labels) == len(others) == 16
     assert all(not set(a.split()) & set(b.split()) for a, b in zip(labels, others))
     assert set(others) <= set(images.captions()["label"])
 
 
-def test_the_demo_writes_its_picture(fast, tmp_path, capsys):
+def test_the_demo_writes_its_picture_and_its_rows_before_it_prints(fast, tmp_path, capsys, monkeypatch):
     rows = quick.demo(images=2, seeds=2, out=tmp_path)
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(rows["arm"].unique()) == sorted(quick.ARMS)
-    assert "y-MSE" in capsys.readouterr().out
+    assert set(rows["arm"]) == names(quick.ARMS)
+    printed = capsys.readouterr().out
+    assert "misfit / σ" in printed and "y-MSE" not in printed and printed.count("—") >= 2
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "demo.parquet"), rows)
+    assert rows["y_mse"].tolist() == pytest.approx(((common.SIGMA * rows["misfit"]) ** 2).tolist(), rel=1e-5)
 
 
 def test_the_run_reports_every_arm_and_claim(fast, tmp_path):
     report = quick.run(images=4, seeds=2, out=tmp_path)
-    assert json.loads((tmp_path / "quick.json").read_text())["images"] == 4
-    assert set(report["arms"]) == set(report["arms no sibling"]) == set(quick.ARMS)
+    assert json.loads((tmp_path / "quick.json").read_text(encoding="utf-8"))["images"] == 4
+    assert set(report["arms"]) == set(report["arms no sibling"]) == names(quick.ARMS)
     assert all(low <= mean <= high for claims in ("claims", "claims no sibling") for mean, low, high in report[claims].values())
     rows = pd.read_parquet(tmp_path / "quick.parquet")
     assert len(rows) == 4 * 2 * len(quick.ARMS)
@@ -45,25 +54,55 @@ def test_the_run_reports_every_arm_and_claim(fast, tmp_path):
     assert set(null["text"]) == {""} and set(null["graded against"]) == set(rows[rows["arm"] == "true text"]["text"])
 
 
-def test_more_images_than_there_are(tmp_path):
-    for study in (quick.run, quick.demo, phase.run):
-        with pytest.raises(ValueError, match="^images: got 500, expected an integer from 1 to 288"):
-            study(images=500, out=tmp_path / "out")
+@pytest.mark.parametrize("study", [quick.run, quick.demo, phase.run])
+def test_nothing_is_computed_for_images_or_a_folder_that_cannot_be(study, tmp_path, monkeypatch):
+    for module in (quick, phase):
+        monkeypatch.setattr(module, "load_prior", lambda device: pytest.fail("loaded"))
+    with pytest.raises(ValueError, match="^images: got 500, expected an integer from 1 to 288"):
+        study(images=500, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match="^out: got .*file.*, expected a folder"):
+            study(images=2, out=out)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arm", [*quick.ARMS, phase.TRUE])
+def test_an_arms_fields_decide_its_settings_and_not_its_name(arm):
+    settings = common.settings_of(arm._replace(name="x"), {"steps": 2, "guidance_scale": 4.0, "negation": "hidden"})
+    assert settings["negation"] == ("hidden" if arm.negation else None)
+    assert settings["guidance_scale"] == (1.0 if arm.text == "null" else 4.0) and settings["steps"] == 2
+
+
+def test_every_measurement_is_solved_with_its_own_text_seed_and_start(monkeypatch):
+    """A solver that returns its arguments as pixels: three pictures of two seeds each, in batches that split a picture's seeds."""
+
+    def told(solver, prior, operator, y, texts, *, progress, seed, start, negation):
+        return torch.stack([torch.tensor([float(a), float(b), c]) for a, b, c in zip(texts, seed, start)])[:, :, None, None]
+
+    monkeypatch.setattr(common, "solve", told)
+    monkeypatch.setattr(common, "BATCH", 3)
+    arm, other = common.Arm("a", "true"), common.Arm("b", "other")
+    texts, seeds = {"true": ["1", "2", "3"], "other": ["4", "5", "6"]}, [[0, 1], [2, 3], [4, 5]]
+    starts = {arm: torch.arange(6.0).view(3, 2), other: -torch.arange(6.0).view(3, 2)}
+    found = dict(common.solve_arms(None, None, torch.zeros(3, 1), texts, {arm: seeds, other: seeds}, {}, starts))
+    assert found[arm].squeeze().tolist() == [[[1, 0, 0], [1, 1, 1]], [[2, 2, 2], [2, 3, 3]], [[3, 4, 4], [3, 5, 5]]]
+    assert found[other][2, 1].flatten().tolist() == [6, 5, -5]
 
 
 def test_claims_are_differences_of_the_same_images():
-    arms = {"true text": 0.9, "null text": 0.4, "another text": 0.5, "true text, no negation": 0.7, "another text, no negation": 0.5}
+    arms = dict(zip(quick.ARMS, [0.9, 0.4, 0.5, 0.7, 0.5]))
     rows = pd.DataFrame(
         [
             {
-                "arm": arm,
+                "arm": arm.name,
                 "image": f"{i}",
                 "top1": base + 0.01 * i,
                 "similarity": base - 0.1 * i,
                 "y_mse": 1 + base + i,
                 "seed": s,
-                "variance": (i + 1) * (2 if arm == "null text" else 1),
+                "variance": (i + 1) * (2 if arm is quick.NULL else 1),
             }
             for arm, base in arms.items()
             for i in range(5)
@@ -77,3 +116,21 @@ def test_claims_are_differences_of_the_same_images():
     assert told["y-MSE, another text / true text"][0] == pytest.approx(
         np.mean([1.5 + i for i in range(5)]) / np.mean([1.9 + i for i in range(5)])
     )
+
+
+@pytest.mark.parametrize("broken", ["print_table", "write_report"])
+def test_what_fails_after_the_rows_leaves_them(fast, tmp_path, monkeypatch, broken):
+    def solved(prior, judge, x, labels, seeds):
+        rows = pd.DataFrame({"arm": arm.name, "image": label, "style": "noto"} | dict.fromkeys(quick.COLUMNS, 1.0)
+                            for arm in quick.ARMS for label in labels)  # fmt: skip
+        return rows, {}, labels, x
+
+    def failing(*arguments, **more):
+        raise UnicodeEncodeError("charmap", "σ", 0, 1, "undefined")
+
+    monkeypatch.setattr(quick, "reconstruct", solved)
+    monkeypatch.setattr(quick, broken, failing)
+    with pytest.raises(UnicodeEncodeError):
+        quick.run(images=2, seeds=2, out=tmp_path)
+    assert len(pd.read_parquet(tmp_path / "quick.parquet")) == 10
+    assert (tmp_path / "quick.json").exists() == (broken == "print_table")

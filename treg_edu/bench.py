@@ -1,27 +1,35 @@
 """How fast, as ratios: two things timed in turn, A B A B …, in one process, so that a busy machine slows both alike.
 
-TReg is compared with plain sampling, an operator with deepinv's of the same kind, a closed form with conjugate gradient.
+TReg is compared with plain sampling, an operator with deepinv's of the same kind where deepinv can be imported, a closed form with
+conjugate gradient.
 """
 
-import importlib.util
+import importlib
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from . import diffusion
 from .operators import GaussianBlur, Inpainting, LinearOperator, SuperResolution
-from .priors import load_prior
+from .priors import LatentDiffusion, load_prior
 from .solvers import solve, treg
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Row", "import_deepinv", "ratio", "run", "seconds", "table"]
 
 STEPS, BATCH = 20, 4
 IMAGES = (16, 3, 64, 64)
 GAMMA = 10.0  # of prox_l2
-REFERENCE = Path(__file__).resolve().parents[1] / "tests" / "deepinv_reference.py"
+Call = Callable[[], object]
 
 
 class Row(NamedTuple):
@@ -33,11 +41,11 @@ class Row(NamedTuple):
     unit: str = ""
 
     @property
-    def ok(self):
+    def ok(self) -> bool | None:
         return None if self.target is None else self.value <= self.target
 
 
-def seconds(function):
+def seconds(function: Call) -> float:
     """Wall time of one call; what it left running on a GPU is waited for."""
     started = time.perf_counter()
     function()
@@ -46,7 +54,7 @@ def seconds(function):
     return time.perf_counter() - started
 
 
-def ratio(a, b, repetitions=5, calls=1):
+def ratio(a: Call, b: Call, repetitions: int = 5, calls: int = 1) -> float:
     """median seconds of a / median seconds of b: each called once to warm up, then timed in turn, `calls` calls a timing."""
     a(), b()
     times = [(seconds(lambda: _repeat(a, calls)), seconds(lambda: _repeat(b, calls))) for _ in range(repetitions)]
@@ -54,7 +62,7 @@ def ratio(a, b, repetitions=5, calls=1):
     return statistics.median(of_a) / statistics.median(of_b)
 
 
-def _repeat(function, calls):
+def _repeat(function: Call, calls: int) -> None:
     for _ in range(calls):
         function()
 
@@ -62,17 +70,17 @@ def _repeat(function, calls):
 # Sampling and solving
 
 
-def sampling(prior, batch, steps, **settings):
+def sampling(prior: LatentDiffusion, batch: int, steps: int, **settings: Any) -> Call:
     """A function that draws `batch` pictures by plain guided DDIM, and throws them away."""
 
-    def run():
+    def run() -> None:
         for _ in diffusion.sample(prior, ["fox"] * batch, steps=steps, **settings):
             pass
 
     return run
 
 
-def sampling_rows(prior, repetitions):
+def sampling_rows(prior: LatentDiffusion, repetitions: int) -> list[Row]:
     """What TReg costs over plain sampling; what a batch saves; how long sixteen pictures take.
 
     TReg as published reconciles at every third of the first 85 % of the steps; a prior may recommend more.
@@ -83,7 +91,7 @@ def sampling_rows(prior, repetitions):
     settings = {**prior.recommended["treg"], "steps": STEPS}
     published = {name: value for name, value in settings.items() if name not in ("every", "until")}
 
-    def reconstructing(settings):
+    def reconstructing(settings: dict[str, Any]) -> Call:
         return lambda: solve(treg, prior, operator, y, "fox", progress=False, **settings)
 
     plain = sampling(prior, BATCH, STEPS, guidance_scale=guidance)
@@ -99,20 +107,15 @@ def sampling_rows(prior, repetitions):
 # Operators
 
 
-def load_deepinv():
-    """deepinv, imported as the tests do, without torchvision; None where it or the tests' module is not there."""
-    if not REFERENCE.is_file():
-        return None
-    spec = importlib.util.spec_from_file_location("deepinv_reference", REFERENCE)
-    module = importlib.util.module_from_spec(spec)
+def import_deepinv() -> ModuleType | None:
+    """deepinv, None where it is not there, or where the torchvision that it imports is not there or not built for this torch."""
     try:
-        spec.loader.exec_module(module)
-    except ImportError:
+        return importlib.import_module("deepinv")
+    except (ImportError, RuntimeError, OSError):
         return None
-    return module.deepinv
 
 
-def operator_pairs(deepinv):
+def operator_pairs(deepinv: ModuleType) -> list[tuple[str, LinearOperator, Any]]:
     """[(name, ours, deepinv's), …] for images of the shape IMAGES, with one and the same mask, kernel size and factor."""
     physics, side = deepinv.physics, IMAGES[-1]
     box = Inpainting.box(side, 16, 16, 32, 32)
@@ -131,46 +134,50 @@ def operator_pairs(deepinv):
 
 
 @torch.no_grad()
-def operator_rows(deepinv, repetitions):
+def operator_rows(deepinv: ModuleType, repetitions: int) -> list[Row]:
     """A, A_adjoint and prox_l2 of each of our operators against deepinv's of the same kind."""
-    x, z = torch.rand(IMAGES), torch.rand(IMAGES)
     rows = []
-    for name, ours, theirs in operator_pairs(deepinv):
-        y, y_theirs = ours.A(x), theirs.A(x)
-        calls = {
-            "A": (lambda: ours.A(x), lambda: theirs.A(x)),
-            "A_adjoint": (lambda: ours.A_adjoint(y), lambda: theirs.A_adjoint(y_theirs)),
-            "prox_l2": (lambda: ours.prox_l2(z, y, GAMMA), lambda: theirs.prox_l2(z, y_theirs, GAMMA)),
-        }
-        rows += [Row(f"{name}: {what}", ratio(a, b, repetitions, calls=5), 1.0) for what, (a, b) in calls.items()]
+    for name, *pair in operator_pairs(deepinv):
+        calls = zip(*map(operator_calls, pair))
+        rows += [Row(f"{name}: {what}", ratio(a, b, repetitions, calls=5), 1.0) for what, (a, b) in zip(TIMED, calls)]
     return rows
+
+
+TIMED = ("A", "A_adjoint", "prox_l2")
+
+
+def operator_calls(operator: Any) -> list[Call]:
+    """The methods of TIMED, each as a call without arguments."""
+    x, z = torch.rand(IMAGES), torch.rand(IMAGES)
+    y = operator.A(x)
+    return [lambda: operator.A(x), lambda: operator.A_adjoint(y), lambda: operator.prox_l2(z, y, GAMMA)]
 
 
 @torch.no_grad()
-def closed_form_rows(repetitions):
-    """prox_l2 by the singular value decomposition against prox_l2 by conjugate gradient, which stops at a residual of 1e-6.
+def closed_form_rows(repetitions: int) -> list[Row]:
+    """prox_l2 by the singular value decomposition against prox_l2 by conjugate gradient, which stops at a residual of 1e-6."""
+    operators = {"SuperResolution(4)": SuperResolution(4), "GaussianBlur(5, 61)": GaussianBlur(5.0, 61)}
+    return [closed_form_row(name, operator, repetitions) for name, operator in operators.items()]
 
-    The accuracy of both, the largest difference to the closed form in float64, is printed with the ratio.
-    """
+
+def closed_form_row(name: str, operator: LinearOperator, repetitions: int) -> Row:
+    """The accuracy of both, the largest difference to the closed form in float64, is told with the ratio."""
     x, z = torch.rand(IMAGES), torch.rand(IMAGES)
-    rows = []
-    for name, operator in {"SuperResolution(4)": SuperResolution(4), "GaussianBlur(5, 61)": GaussianBlur(5.0, 61)}.items():
-        y = operator.A(x)
-        exact = operator.prox_l2(z.double(), y.double(), GAMMA)
-        ways = [lambda: operator.prox_l2(z, y, GAMMA), lambda: LinearOperator.prox_l2(operator, z, y, GAMMA)]
-        errors = " / ".join(f"{(way() - exact).abs().max().item():.0e}" for way in ways)
-        rows.append(Row(f"{name}.prox_l2: SVD / conjugate gradient (errors {errors})", ratio(*ways, repetitions, calls=5), 1.0))
-    return rows
+    y = operator.A(x)
+    exact = operator.prox_l2(z.double(), y.double(), GAMMA)
+    closed, iterated = lambda: operator.prox_l2(z, y, GAMMA), lambda: LinearOperator.prox_l2(operator, z, y, GAMMA)
+    errors = " / ".join(f"{(prox() - exact).abs().max().item():.0e}" for prox in (closed, iterated))
+    return Row(f"{name}.prox_l2: SVD / conjugate gradient (errors {errors})", ratio(closed, iterated, repetitions, calls=5), 1.0)
 
 
 # Import
 
 
-def import_rows(repetitions):
+def import_rows(repetitions: int) -> list[Row]:
     """A fresh process that imports treg_edu against one that imports torch."""
 
-    def importing(module):
-        return lambda: subprocess.run([sys.executable, "-c", f"import {module}"], cwd=REFERENCE.parents[1], check=True)
+    def importing(module: str) -> Call:
+        return lambda: subprocess.run([sys.executable, "-c", f"import {module}"], cwd=Path(__file__).resolve().parents[1], check=True)
 
     return [Row("import treg_edu / import torch", ratio(importing("treg_edu"), importing("torch"), repetitions), 1.5)]
 
@@ -178,15 +185,18 @@ def import_rows(repetitions):
 # The table
 
 
-def run(repetitions=5):
-    """Measure everything, print one table, and return its rows."""
+def run(repetitions: int = 5, deepinv: ModuleType | None = None) -> list[Row]:
+    """Measure everything, print one table, and return its rows.
+
+    deepinv: the module, where it cannot be imported by itself; `tools/bench_with_deepinv.py` passes it.
+    """
     from rich.console import Console
 
     console = Console()
-    deepinv = load_deepinv()
+    deepinv = deepinv or import_deepinv()
     rows = import_rows(repetitions) + closed_form_rows(repetitions)
     if deepinv is None:
-        console.print(f"not compared with deepinv: it is not installed, or tests/{REFERENCE.name} is not there")
+        console.print("not compared with deepinv, which cannot be imported; in a checkout, `make bench` imports it without torchvision")
     else:
         rows += operator_rows(deepinv, repetitions)
     rows += sampling_rows(load_prior(), repetitions)
@@ -195,7 +205,7 @@ def run(repetitions=5):
     return rows
 
 
-def table(rows):
+def table(rows: list[Row]) -> "Table":
     """The rows as a rich table: what, ratio, target, ok."""
     from rich.table import Table
 

@@ -49,6 +49,13 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
     return Path(path)
 
 
+def write_figure(path: str | os.PathLike, figure: Any) -> Path:
+    """Write a matplotlib figure as PNG."""
+    with written_beside(path) as beside:
+        figure.savefig(beside, format="png", dpi=110)
+    return Path(path)
+
+
 def json_text(value: Any) -> str:
     """JSON as the standard has it: a number that is not finite (the PSNR of equal images) becomes null, a path its name."""
 
@@ -75,6 +82,18 @@ def read_json(path: str | os.PathLike, name: str = "path") -> Any:
 
 
 # A folder of results
+
+
+def results_folder(name: str, out: str | os.PathLike) -> Path:
+    """The folder of results to come, made and written to once before anything is computed for it.  name: the argument, for the error."""
+    folder = Path(out)
+    checks.expect(folder.is_dir() or not folder.exists(), name, f"{str(out)!r}, which is a file", "a folder, new or not")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        checks.fail(name, f"{str(out)!r}, which cannot be written to ({error.strerror})", "a folder, new or not")
+    return folder
 
 
 @contextmanager

@@ -62,7 +62,11 @@ def experiment_phase(
 
 @one_line_errors
 def bench(repetitions: Annotated[int, typer.Option(min=1, help="Timings of each side; medians are compared.")] = 5):
-    """Measure speed on this machine, as ratios."""
+    """Measure speed on this machine, as ratios: solvers, operators, imports.
+
+    Operators are compared with deepinv's where `import deepinv` works, which needs a torchvision that fits torch. In a checkout
+    `make bench` compares them without torchvision.
+    """
     from treg_edu import bench
 
     bench.run(repetitions=repetitions)

@@ -4,47 +4,71 @@
 and the text that it is given.
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import torch
 
-from .. import metrics, phase_retrieval
+from .. import files, metrics, phase_retrieval
 from ..operators import FourierMagnitude
-from ..priors import load_prior
-from .quick import BATCH, SIGMA, UNGUIDED, held_out, make_folder, measured, reconstruct, write_report
+from ..priors import LatentDiffusion, load_prior
+from .common import (
+    SIGMA,
+    UNGUIDED,
+    Arm,
+    Column,
+    Interval,
+    difference,
+    held_out,
+    measured,
+    print_table,
+    solve_arms,
+    summary,
+    write_report,
+    write_rows,
+)
+
+__all__ = ["ARMS", "COPIES", "claim", "grade", "retrieve", "run"]
 
 COPIES = ("upright", "rotated", "mixed", "neither", "symmetric")
 
+TRUE = Arm("true text", "true")
+NULL = Arm("null text", "null")
+FROM_HIO = Arm("true text, from HIO", "true")
+HIO = Arm("HIO", None)
+HIO_MATCHED = Arm("HIO, channels matched", None)
+ARMS = (TRUE, NULL, FROM_HIO, HIO, HIO_MATCHED)
 
-def retrieve(prior, operator, y, labels, seeds, settings):
+COLUMNS = {copy: Column(copy, "{:.0%}") for copy in COPIES} | {
+    "error": Column("error", "{:.3f}"),
+    "aligned": Column("after alignment", "{:.3f}"),
+}
+
+
+def retrieve(
+    prior: LatentDiffusion, operator: FourierMagnitude, y: torch.Tensor, labels: Sequence[str], seeds: int, settings: Mapping[str, Any]
+) -> dict[Arm, torch.Tensor]:
     """{arm: (N, seeds, 3, H, W)}: each measurement retrieved from `seeds` starts of its own, by text also with pixel steps begun at HIO's.
 
     Of its own, since a start that turns one picture tends to turn the next: the intervals over images need independent ones.
     Negation is off: 06_adaptive_negation shows what it adds.
     """
-    from tqdm.auto import tqdm
-
-    starts = [range(i * seeds, (i + 1) * seeds) for i in range(len(y))]
-    generators = [torch.Generator().manual_seed(seed) for own in starts for seed in own]
+    own = [range(i * seeds, (i + 1) * seeds) for i in range(len(y))]
+    generators = [torch.Generator().manual_seed(seed) for seed in range(len(y) * seeds)]
     by_hio = phase_retrieval.retrieve(operator, y.repeat_interleave(seeds, 0), generator=generators).x_hat
-    by_hio, matched = (each.unflatten(0, (len(y), seeds)) for each in (by_hio, phase_retrieval.match_channels(by_hio)))
-    null = [settings["null_prompt"]] * len(y)
-    arms = {"true text": (labels, settings), "null text": (null, settings | UNGUIDED), "true text, from HIO": (labels, settings)}
-    found = {}
-
-    def retrieved(arm, i, first):
-        texts, chosen = arms[arm]
-        part = slice(first, first + BATCH)
-        own = chosen | {"start": matched[i, part]} if "HIO" in arm else chosen
-        return reconstruct(prior, operator, y[i : i + 1], [texts[i]], starts[i][part], False, own, bar.update)[0]
-
-    with tqdm(total=len(arms) * len(y) * seeds, unit="image", desc="retrieving") as bar:
-        for arm in arms:
-            found[arm] = torch.stack([torch.cat([retrieved(arm, i, first) for first in range(0, seeds, BATCH)]) for i in range(len(y))])
-    return found | {"HIO": by_hio, "HIO, channels matched": matched}
+    of_hio = {HIO: by_hio, HIO_MATCHED: phase_retrieval.match_channels(by_hio)}
+    of_hio = {arm: x_hats.unflatten(0, (len(y), seeds)) for arm, x_hats in of_hio.items()}
+    each, starts = dict.fromkeys((TRUE, NULL, FROM_HIO), own), {FROM_HIO: of_hio[HIO_MATCHED]}
+    texts: dict[str | None, Sequence[str]] = {"true": labels, "null": [settings["null_prompt"]] * len(y)}
+    return dict(solve_arms(prior, operator, y, texts, each, settings, starts)) | of_hio
 
 
-def grade(operator, y, x, labels, found):
-    """One retrieval a row: the copy it is, and its RMS errors, as it stands and after the best alignment over the symmetries."""
+def grade(
+    operator: FourierMagnitude, y: torch.Tensor, x: torch.Tensor, labels: Sequence[str], found: Mapping[Arm, torch.Tensor]
+) -> pd.DataFrame:
+    """One retrieval a row: the copy it is, its RMS errors as it stands and after the best alignment, its misfit / σ."""
     rows = []
     for arm, pictures in found.items():
         for i, x_hats in enumerate(pictures):
@@ -53,58 +77,42 @@ def grade(operator, y, x, labels, found):
                 "copy": phase_retrieval.copies(x_hats, truth),
                 "error": (x_hats - truth).square().mean((1, 2, 3)).sqrt().tolist(),
                 "aligned": phase_retrieval.align(x_hats, truth).error.tolist(),
-                "y_mse": metrics.y_mse(operator, x_hats, y[i : i + 1]).tolist(),
+                "misfit": (metrics.misfit(operator, x_hats, y[i : i + 1]) / SIGMA).tolist(),
             }
-            rows += [
-                {"arm": arm, "image": labels[i], "seed": seed} | dict(zip(columns, row)) for seed, row in enumerate(zip(*columns.values()))
-            ]
-    return pd.DataFrame(rows)
+            rows.append(pd.DataFrame({"arm": arm.name, "image": labels[i], "seed": range(len(x_hats))} | columns))
+    return pd.concat(rows, ignore_index=True)
 
 
-def summary(rows):
-    """{arm: {figure: (mean, low, high)}}: the share of each copy and the errors, 95 % intervals over images."""
-    table = {}
-    for arm, part in rows.groupby("arm", sort=False):
-        shares = pd.DataFrame({name: part["copy"] == name for name in COPIES})
-        per_image = pd.concat([shares, part[["error", "aligned", "y_mse"]]], axis=1).groupby(part["image"], sort=False).mean()
-        table[arm] = {name: metrics.confidence_interval(per_image[name].to_numpy()) for name in per_image}
-    return table
+def with_shares(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, with a column for each copy: whether it is the one."""
+    return rows.assign(**{copy: rows["copy"] == copy for copy in COPIES})
 
 
-def claim(rows, copy="upright", a="true text", b="null text"):
+def claim(rows: pd.DataFrame, copy: str = "upright", a: Arm = TRUE, b: Arm = NULL) -> Interval:
     """(mean, low, high) over images of the share of `copy` in arm a minus that in arm b."""
-    shares = (rows["copy"] == copy).groupby([rows["arm"], rows["image"]]).mean().unstack(0)
-    return metrics.confidence_interval((shares[a] - shares[b]).to_numpy())
+    return difference(with_shares(rows).sort_values("image", kind="stable"), a, b, copy)
 
 
-def run(images=32, seeds=8, out="out", device="cpu"):
-    """Print the table and the paired claims; write `phase.json` and `phase.parquet`."""
-    from rich.console import Console
-    from rich.table import Table
-
-    x, labels, _ = held_out(images)
-    make_folder(out)
+def run(images: int = 32, seeds: int = 8, out: str | Path = "out", device: str = "cpu") -> dict[str, Any]:
+    """Write `phase.parquet` and `phase.json` to the folder `out`, and print the table and the paired claims."""
+    x, labels = held_out(images)
+    folder = files.results_folder("out", out)
     prior, operator = load_prior(device=device), FourierMagnitude()
+    settings = prior.recommended["treg"]
     y = measured(operator, x)
-    rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, seeds, prior.recommended["treg"]))
-    table = summary(rows)
-    claims = {f"{copy}, true text − null text": claim(rows, copy) for copy in ("upright", "rotated")}
-    title = f"Phase retrieval of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images"
-    printed = Table("", *COPIES, "error", "after alignment", title=title)
-    for arm, figures in table.items():
-        shares = ("{:.0%} [{:.0%}, {:.0%}]".format(*figures[name]) for name in COPIES)
-        errors = ("{:.3f} [{:.3f}, {:.3f}]".format(*figures[name]) for name in ("error", "aligned"))
-        printed.add_row(arm, *shares, *errors)
-    Console(width=150).print(printed)
-    for name, value in claims.items():
-        print(f"{name}: " + "{:.1%} [{:.1%}, {:.1%}]".format(*value))
-    report = {
+    rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, seeds, settings))
+    write_rows(folder, "phase", rows)
+    report: dict[str, Any] = {
         "images": images,
         "seeds": seeds,
-        "settings": prior.recommended["treg"] | {"negation": None},
+        "settings": settings | {"negation": None},
         "null text": UNGUIDED,
-        "arms": table,
-        "claims": claims,
+        "arms": summary(with_shares(rows), [*COLUMNS, "misfit"]),
+        "claims": {f"{copy}, true text − null text": claim(rows, copy) for copy in ("upright", "rotated")},
     }
-    write_report(out, "phase", rows, report)
+    write_report(folder, "phase", report)
+    title = f"Phase retrieval of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images"
+    print_table(title, report["arms"], COLUMNS)
+    for name, interval in report["claims"].items():
+        print(f"{name}: " + "{:.1%} [{:.1%}, {:.1%}]".format(*interval))
     return report
