@@ -44,7 +44,8 @@ def integer(name: str, value: Any, least: int = 1, most: int | None = None) -> i
     """An integer from `least` to `most`, of Python, numpy or torch; True and 2.0 are none."""
     expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
     whole = as_integer(value)
-    expect(whole is not None, name, repr(value), expected, ArgumentTypeError)
+    if whole is None:
+        fail(name, repr(value), expected, ArgumentTypeError)
     expect(whole >= least and (most is None or whole <= most), name, whole, expected)
     return whole
 

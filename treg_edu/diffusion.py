@@ -98,7 +98,8 @@ def guided_noise(
     if guidance_scale == 1:
         return prior.predict_noise(z_t, t, text_embedding)
     embeddings = torch.cat([null_embedding, text_embedding])
-    return guide(*prior.predict_noise(torch.cat([z_t, z_t]), t, embeddings).chunk(2), guidance_scale)
+    null_noise, text_noise = prior.predict_noise(torch.cat([z_t, z_t]), t, embeddings).chunk(2)
+    return guide(null_noise, text_noise, guidance_scale)
 
 
 def sample(

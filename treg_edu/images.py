@@ -3,15 +3,20 @@
 import difflib
 import functools
 import io
+import os
 import struct
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import checks, files
+
+if TYPE_CHECKING:  # pandas costs half a second
+    import pandas as pd
 
 SPLITS = ("train", "heldout")
 SIBLINGS = ("fluent", "fluent flat")  # one drawing, with gradients and without: where one is held out, the other is mostly trained on
@@ -26,7 +31,7 @@ class ImageError(checks.ArgumentError):
 # From files, and back
 
 
-def read(path, size=64):
+def read(path: str | os.PathLike, size: int = 64) -> torch.Tensor:
     """The picture in any file that Pillow reads, as (1, 3, size, size) in [0, 1].
 
     Orientation follows EXIF, transparency is laid on white, an animation gives its first frame; then `from_pil`.
@@ -60,7 +65,7 @@ def read(path, size=64):
         raise ImageError(f"path: {str(path)!r} is damaged or cut short ({error}); expected a complete image") from error
 
 
-def from_pil(image, size=64):
+def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
     """A Pillow image as (1, 3, size, size) in [0, 1]: white behind, the central square, Lanczos resampling."""
     size = checks.integer("size", size)
     if 0 in image.size:
@@ -71,7 +76,7 @@ def from_pil(image, size=64):
     return (pixels.permute(2, 0, 1)[None].float() / 255).contiguous()
 
 
-def _eight_bit(image):
+def _eight_bit(image: Image.Image) -> Image.Image:
     """Grey pictures of 16 or 32 bits as 8 bits; integers count from 0 to 65535, floats from 0 to 1; others unchanged."""
     if not image.mode.startswith(("I", "F")):
         return image
@@ -84,7 +89,7 @@ def _eight_bit(image):
     return Image.fromarray((grey * 255).round().astype(np.uint8))
 
 
-def _on_white(image):
+def _on_white(image: Image.Image) -> Image.Image:
     """Any 8-bit mode (palette, grey, CMYK, with or without alpha) as RGB, transparency composited on white."""
     try:
         if not image.has_transparency_data:
@@ -96,7 +101,7 @@ def _on_white(image):
     return Image.alpha_composite(white, coloured).convert("RGB")
 
 
-def to_pil(x):
+def to_pil(x: torch.Tensor) -> Image.Image:
     """One image (1, 3, H, W) or (3, H, W) in [0, 1] as an 8-bit Pillow image."""
     x = checks.images("x", x[None] if isinstance(x, torch.Tensor) and x.ndim == 3 else x)
     if len(x) != 1:
@@ -105,7 +110,7 @@ def to_pil(x):
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
 
-def save(x, path):
+def save(x: torch.Tensor, path: str | os.PathLike) -> Path:
     """Write one image (1, 3, H, W) as PNG and return the path; an interrupted write leaves no half file under it."""
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -119,7 +124,7 @@ def save(x, path):
 # The captioned images that ship
 
 
-def captions():
+def captions() -> "pd.DataFrame":
     """Every shipped image with its words, one row each, as a pandas DataFrame.
 
     image: PNG bytes.  label: "ice cream".  keywords: list of words.  style: "noto".  concept: the label as a slug.
@@ -129,7 +134,7 @@ def captions():
 
 
 @functools.lru_cache(maxsize=2)
-def _captions(folder):
+def _captions(folder: Path) -> "pd.DataFrame":
     import pandas as pd
 
     files = sorted(folder.glob("*.parquet"))
@@ -144,12 +149,12 @@ def _captions(folder):
     return frame
 
 
-def decode(frame, size=64):
+def decode(frame: "pd.DataFrame", size: int = 64) -> torch.Tensor:
     """The pictures of rows of `captions()`, in their order: (len(frame), 3, size, size) in [0, 1]."""
     return torch.cat([from_pil(Image.open(io.BytesIO(png)), size) for png in frame["image"]])
 
 
-def load(split):
+def load(split: str) -> tuple[torch.Tensor, "pd.DataFrame"]:
     """(images, rows) of one split: (N, 3, 64, 64) in [0, 1], and the N rows of `captions()` that they show."""
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
@@ -157,7 +162,7 @@ def load(split):
     return decode(rows), rows
 
 
-def example(name, style=None):
+def example(name: str, style: str | None = None) -> torch.Tensor:
     """The held-out picture of a concept, by its label ("ice cream") or slug ("ice-cream"): (1, 3, 64, 64) in [0, 1].
 
     style: ask for it in one style; at most one picture of a concept is held out, so usually there is no choice.
@@ -177,7 +182,7 @@ def example(name, style=None):
     return decode(styled.iloc[:1])
 
 
-def examples(n, seed=0):
+def examples(n: int, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
     """(images, labels) of n held-out pictures of distinct concepts: (n, 3, 64, 64) in [0, 1], list of n strings.
 
     One seed shuffles all concepts once, so `examples(4)` are the first four of `examples(8)`.

@@ -6,7 +6,8 @@ argument: a `model` with `embed_images(x) -> (B, d)` and `embed_labels([str]) ->
 solver which optimises the prior's own features is not marked by them.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from . import checks, operators
 # Against the truth
 
 
-def psnr(x_hat, x):
+def psnr(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Peak signal-to-noise ratio in dB: 10 log₁₀(1 / mean (x̂ − x)²), infinite where the images are equal.
 
     x_hat: (B, 3, H, W).  x: the same shape, or (1, 3, H, W) for one truth.  Returns (B,).
@@ -28,7 +29,7 @@ def psnr(x_hat, x):
     return peak_signal_noise_ratio(x_hat, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
 
 
-def ssim(x_hat, x):
+def ssim(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Structural similarity, 1 for equal images (Wang et al. 2004: Gaussian window of σ = 1.5, 11 pixels wide).
 
     x_hat: (B, 3, H, W).  x: the same shape, or (1, 3, H, W) for one truth.  Returns (B,).
@@ -36,11 +37,11 @@ def ssim(x_hat, x):
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     x_hat, x = _pair(x_hat, x)
-    return structural_similarity_index_measure(x_hat, x, data_range=1.0, reduction="none")
+    return cast(torch.Tensor, structural_similarity_index_measure(x_hat, x, data_range=1.0, reduction="none"))
 
 
 @torch.no_grad()
-def perceptual_distance(judge, x, x_hat):
+def perceptual_distance(judge: Any, x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
     """Distance of deep features: Σ_stages mean_{h,w} ‖f̂(x) − f̂(x̂)‖², f̂ of unit length over the channels.
 
     LPIPS with every channel weighted by one (Zhang et al. 2018, "lpips baseline"); 0 for equal images, symmetric.
@@ -48,10 +49,11 @@ def perceptual_distance(judge, x, x_hat):
     """
     x_hat, x = _pair(x_hat, x)
     stages = zip(judge.features(x), judge.features(x_hat), strict=True)
-    return sum((normalize(a, dim=1) - normalize(b, dim=1)).square().sum(dim=1).mean(dim=(1, 2)) for a, b in stages)
+    distances = [(normalize(a, dim=1) - normalize(b, dim=1)).square().sum(dim=1).mean(dim=(1, 2)) for a, b in stages]
+    return torch.stack(distances).sum(dim=0)
 
 
-def _pair(x_hat, x):
+def _pair(x_hat: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Both images checked and of one shape, a single truth repeated for every reconstruction."""
     checks.images("x_hat", x_hat)
     checks.images("x", x)
@@ -80,7 +82,7 @@ def y_mse(operator: Any, x_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 # Against each other
 
 
-def pixel_variance(x_hats):
+def pixel_variance(x_hats: torch.Tensor) -> torch.Tensor:
     """How ambiguous a measurement leaves the image: the variance over seeds, averaged over pixels and channels.
 
     x_hats: (S, 3, H, W), S ≥ 2 reconstructions of one measurement.  Returns a scalar; unbiased (divided by S − 1).
@@ -102,7 +104,7 @@ def pixel_deviation(x_hats: torch.Tensor) -> torch.Tensor:
 # Against the text
 
 
-def clip_similarity(image_features, text_features):
+def clip_similarity(image_features: torch.Tensor, text_features: torch.Tensor) -> torch.Tensor:
     """Cosine of the angle between an image's and its text's CLIP features, in [-1, 1] (Radford et al. 2021).
 
     image_features: (B, d).  text_features: (B, d), or (1, d) for one text.  Returns (B,).
@@ -114,7 +116,7 @@ def clip_similarity(image_features, text_features):
 
 
 @torch.no_grad()
-def similarity(model, x_hat, text):
+def similarity(model: Any, x_hat: torch.Tensor, text: str | Sequence[str]) -> torch.Tensor:
     """`clip_similarity` of images and their texts.  x_hat: (B, 3, H, W).  text: a string or a list of B.  Returns (B,)."""
     texts = [text] if isinstance(text, str) else list(text)
     if len(texts) not in {1, len(checks.images("x_hat", x_hat))}:
@@ -122,7 +124,7 @@ def similarity(model, x_hat, text):
     return clip_similarity(model.embed_images(x_hat), model.embed_labels(texts))
 
 
-def label_ranks(image_features, label_features, own):
+def label_ranks(image_features: torch.Tensor, label_features: torch.Tensor, own: Sequence[int]) -> torch.Tensor:
     """The place of each image's own label when all labels are ordered by cosine, best first.
 
     image_features: (B, d).  label_features: (N, d).  own: B indices into the labels.  Returns (B,) ints from 0, the best, to N − 1.
@@ -131,13 +133,13 @@ def label_ranks(image_features, label_features, own):
     return (~(likeness < likeness[range(len(own)), own][:, None])).sum(dim=1) - 1  # a tie, or a NaN, counts against
 
 
-def top_shares(ranks):
+def top_shares(ranks: torch.Tensor) -> dict[str, float]:
     """The shares of images whose own label is the best, and among the best five.  ranks: (B,).  Returns {"top1", "top5"}."""
     return {"top1": (ranks < 1).double().mean().item(), "top5": (ranks < 5).double().mean().item()}
 
 
 @torch.no_grad()
-def top_k(model, x_hat, labels, k=5):
+def top_k(model: Any, x_hat: torch.Tensor, labels: Sequence[str], k: int = 5) -> tuple[list[list[str]], torch.Tensor]:
     """The k labels closest to each image, best first.
 
     x_hat: (B, 3, H, W).  labels: list of N strings.  Returns (names, indices): B lists of k strings, (B, k) into `labels`.
@@ -153,7 +155,7 @@ def top_k(model, x_hat, labels, k=5):
 # Against a set
 
 
-def mmd(features_a, features_b):
+def mmd(features_a: torch.Tensor, features_b: torch.Tensor) -> torch.Tensor:
     """Squared maximum mean discrepancy of two sets of features, unbiased, so that it may be slightly negative.
 
     MMD² = mean_{i≠j} k(aᵢ, aⱼ) + mean_{i≠j} k(bᵢ, bⱼ) − 2 mean k(aᵢ, bⱼ),  k(u, v) = (uᵀv / d + 1)³
@@ -168,12 +170,12 @@ def mmd(features_a, features_b):
     return _mean_off_diagonal(_cubic(a, a)) + _mean_off_diagonal(_cubic(b, b)) - 2 * _cubic(a, b).mean()
 
 
-def _cubic(a, b):
+def _cubic(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """k(aᵢ, bⱼ) = (aᵢᵀbⱼ / d + 1)³.  a: (N, d).  b: (M, d).  Returns (N, M)."""
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def _mean_off_diagonal(kernel):
+def _mean_off_diagonal(kernel: torch.Tensor) -> torch.Tensor:
     """The mean over pairs i ≠ j.  kernel: (N, N).  Returns a scalar."""
     n = len(kernel)
     return (kernel.sum() - kernel.trace()) / (n * (n - 1))
@@ -182,7 +184,7 @@ def _mean_off_diagonal(kernel):
 # How sure we are
 
 
-def confidence_interval(values, level=0.95, n=2000, seed=0):
+def confidence_interval(values: Any, level: float = 0.95, n: int = 2000, seed: int = 0) -> tuple[Any, Any, Any]:
     """(mean, low, high) of the mean over samples: the percentile bootstrap (Efron 1979), `n` resamples of the first axis.
 
     To compare two methods on the same samples, pass their differences: what samples have in common then cancels.

@@ -1,6 +1,7 @@
 """Gaussian noise, sample by sample: sample i depends on its own generator alone, not on its batch, dtype, device or torch's defaults."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -17,8 +18,8 @@ def generators(seed: Seed, batch: int) -> list[torch.Generator]:
     """
     expected = f"one int or a list of {batch} ints"
     first = checks.as_integer(seed)
-    many = seed if first is None else range(first, first + batch)
-    if isinstance(many, torch.Tensor) or hasattr(many, "tolist"):
+    many: Any = seed if first is None else range(first, first + batch)
+    if hasattr(many, "tolist"):  # numpy's and torch's
         many = many.tolist()
     checks.expect(isinstance(many, (list, tuple, range)), "seed", repr(seed), expected, checks.ArgumentTypeError)
     checks.expect(len(many) == batch, "seed", f"{len(many)} seeds for a batch of {batch}", "one int or one seed per sample")
@@ -32,7 +33,7 @@ def per_sample(generator: Generators, batch: int) -> list[torch.Generator | None
     generator: a list of them, whose samples then do not depend on their batch; or one, from which the samples are drawn in order, so that
     the first is the same in any batch; or None, torch's global one.
     """
-    many = list(generator) if isinstance(generator, (list, tuple)) else [generator] * batch
+    many: list[Any] = list(generator) if isinstance(generator, (list, tuple)) else [generator] * batch
     for each in many:
         expected = f"a torch.Generator, a list of {batch}, or None"
         checks.expect(isinstance(each, (torch.Generator, type(None))), "generator", type(each).__name__, expected, checks.ArgumentTypeError)

@@ -6,13 +6,14 @@ Images are (B, C, H, W); channels are retrieved apart, since nothing in y couple
 """
 
 import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
 
 from . import checks
-from .noise import normal
+from .noise import Generators, normal
 from .operators import FourierMagnitude
 
 SYMMETRIC = 0.02
@@ -22,7 +23,7 @@ SYMMETRIC = 0.02
 # Magnitudes and phases
 
 
-def with_phases(x, other):
+def with_phases(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """The picture that has the magnitudes of x and the phases of another, channel by channel and without a canvas.
 
     F⁻¹ (|F x| F o / |F o|)      (Oppenheim & Lim 1981)
@@ -35,13 +36,13 @@ def with_phases(x, other):
 # The symmetries
 
 
-def pad(x, oversampling=2):
+def pad(x: torch.Tensor, oversampling: int = 2) -> torch.Tensor:
     """P x: zeros below and to the right, to `oversampling` times the side.  (B, C, H, W) → (B, C, oversampling·H, oversampling·W)."""
     H, W = x.shape[-2:]
     return F.pad(x, (0, (oversampling - 1) * W, 0, (oversampling - 1) * H))
 
 
-def shift(x, dy, dx):
+def shift(x: torch.Tensor, dy: torch.Tensor | int, dx: torch.Tensor | int) -> torch.Tensor:
     """x(r − s), s = (dy, dx), around the edges:  F x is multiplied by e^{−2πi (k₁ dy / H + k₂ dx / W)}, of magnitude 1.
 
     x: (B, C, H, W), the canvas.  dy, dx: ints, or (B,) of them, down and to the right.  Returns the shape of x.
@@ -53,7 +54,7 @@ def shift(x, dy, dx):
     return x[batch, channel, (rows - dy) % H, (columns - dx) % W]
 
 
-def rotate(x):
+def rotate(x: torch.Tensor) -> torch.Tensor:
     """x(−r) moved back into its frame, a turn by 180°.  For a real x this is the conjugate flip: F x(−·) is the conjugate of F x."""
     return x.flip((-2, -1))
 
@@ -76,7 +77,7 @@ class Alignment(NamedTuple):
     error: torch.Tensor
 
 
-def align(x_hat, x, oversampling=2):
+def align(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> Alignment:
     """min ‖g x̂ − x‖ over the group, one g for all channels: for real images, the turn, shift and sign of largest correlation.
 
     ‖g x̂ − x‖² = ‖x̂‖² + ‖x‖² − 2 ⟨g x̂, x⟩,  ⟨x̂(· − s), x⟩ = F⁻¹(conj(F P x̂) F P x)(s)
@@ -99,26 +100,26 @@ def align(x_hat, x, oversampling=2):
     return Alignment(moved[..., : x.shape[-2], : x.shape[-1]], rotated, _signed(dy, height), _signed(dx, width), sign, error.sqrt())
 
 
-def align_channels(x_hat, x, oversampling=2):
+def align_channels(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> Alignment:
     """`align` with a g for each channel: the whole group of |F P x|, which looks at channels apart.  Fields are (B, C)."""
     x = _pair(x_hat, x)
     found = align(x_hat.flatten(0, 1)[:, None], x.flatten(0, 1)[:, None], oversampling)
     return Alignment(found.image.view_as(x_hat), *(field.view(x_hat.shape[:2]) for field in found[1:]))
 
 
-def _correlation(x_hat, x, oversampling):
+def _correlation(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int) -> torch.Tensor:
     """c(s) = Σ_r x(r) x̂(r − s) on the canvas, for x̂ and for x̂ turned: (B, C, 2, oversampling·H, oversampling·W), float64."""
     size = [oversampling * side for side in x.shape[-2:]]
     both = torch.fft.rfft2(torch.stack([x_hat, rotate(x_hat)], dim=2).double(), s=size)
     return torch.fft.irfft2(both.conj() * torch.fft.rfft2(x.double(), s=size)[:, :, None], s=size)
 
 
-def _signed(distance, period):
+def _signed(distance: torch.Tensor, period: int) -> torch.Tensor:
     """A circular shift as the shorter way round: in [−period/2, period/2)."""
     return (distance + period // 2) % period - period // 2
 
 
-def _pair(x_hat, x):
+def _pair(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """x repeated for every estimate, after a look at both."""
     for name, each in (("x_hat", x_hat), ("x", x)):
         checks.tensor(name, each, "(B, C, H, W)", dimensions=(4,))
@@ -130,7 +131,7 @@ def _pair(x_hat, x):
 # Which copy
 
 
-def orientation(x_hat, x, oversampling=2):
+def orientation(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> torch.Tensor:
     """Which way up each channel is, from 1, upright, to −1, turned by 180°; (B, C).
 
     o = (e(rot x̂, x) − e(x̂, x)) / e(rot x, x),  e(a, b) = min ‖g a − b‖ over shifts and signs
@@ -145,14 +146,14 @@ def orientation(x_hat, x, oversampling=2):
     return torch.where(apart < SYMMETRIC, torch.nan, (turned - upright) / apart).to(x_hat.dtype)
 
 
-def _orbit_errors(x_hat, x, oversampling):
+def _orbit_errors(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int) -> torch.Tensor:
     """e(x̂, x) and e(rot x̂, x), RMS over the pixels: (B, C, 2)."""
     fit = _correlation(x_hat, x, oversampling).abs().flatten(3).amax(3)
     energy = sum(each.double().square().sum((2, 3)) for each in (x_hat, x))
     return ((energy[:, :, None] - 2 * fit).clamp(min=0) / x[0, 0].numel()).sqrt()
 
 
-def copies(x_hat, x, oversampling=2, least=0.5):
+def copies(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2, least: float = 0.5) -> list[str]:
     """The name of the symmetric copy that each image is, a list of B strings.
 
     "upright" or "rotated" where every channel's `orientation` is beyond `least` on that side; "mixed" where channels are decided but not
@@ -176,7 +177,7 @@ def copies(x_hat, x, oversampling=2, least=0.5):
 # What couples the channels
 
 
-def colour_variation(x):
+def colour_variation(x: torch.Tensor) -> torch.Tensor:
     """Total variation with edges shared by the channels: it is lower where they have their edges in the same places.
 
     Σ_r ‖x(r + e₁) − x(r)‖ + ‖x(r + e₂) − x(r)‖ over the H·W pixels, ‖·‖ over the channels      (Blomgren & Chan 1998, per direction)
@@ -186,7 +187,7 @@ def colour_variation(x):
     return sum(x.diff(dim=side).norm(dim=1).sum((1, 2)) for side in (2, 3)) / x[0, 0].numel()
 
 
-def match_channels(x_hat):
+def match_channels(x_hat: torch.Tensor) -> torch.Tensor:
     """Turn channels by 180° until their edges agree: of the 2^(C−1) ways, that of least `colour_variation`; the first channel stays.
 
     The picture as a whole is as likely to be the wrong way up as before.  x_hat: (B, C, H, W).  Returns the same shape.
@@ -202,7 +203,7 @@ def match_channels(x_hat):
 # Retrieval
 
 
-def random_start(operator, y, generator=None):
+def random_start(operator: FourierMagnitude, y: torch.Tensor, generator: Generators = None) -> torch.Tensor:
     """An image that has y's magnitudes and the phases of white noise, cut to the support: where an iteration may begin.
 
     x = Pᵀ F⁻¹ (y F n / |F n|),  n ~ N(0, I) on the canvas
@@ -213,7 +214,9 @@ def random_start(operator, y, generator=None):
     return operator.back_project(_with_modulus(torch.fft.fft2(normal(generator, y.shape, y.device, y.dtype)), y))
 
 
-def error_reduction(operator, y, x, iterations=100, bounds=(0, 1)):
+def error_reduction(
+    operator: FourierMagnitude, y: torch.Tensor, x: torch.Tensor, iterations: int = 100, bounds: tuple[float, float] = (0, 1)
+) -> Iterator[torch.Tensor]:
     """Alternate between the images with y's magnitudes and those in the support and the bounds.  Yields x̂, (B, C, H, W), each time.
 
     x ← clip(Pᵀ F⁻¹ (y F P x / |F P x|))      (Gerchberg & Saxton 1972; Fienup 1982)
@@ -227,7 +230,9 @@ def error_reduction(operator, y, x, iterations=100, bounds=(0, 1)):
         yield x
 
 
-def hybrid_input_output(operator, y, x, iterations=500, beta=0.9, bounds=(0, 1)):
+def hybrid_input_output(
+    operator: FourierMagnitude, y: torch.Tensor, x: torch.Tensor, iterations: int = 500, beta: float = 0.9, bounds: tuple[float, float] = (0, 1)
+) -> Iterator[torch.Tensor]:
     """Fienup's feedback: a pixel of the output x' that breaks a constraint pushes the next input the other way, and is not cut.
 
     x' = F⁻¹ (y F x / |F x|);   x ← x' where x' obeys,  x ← x − β (x' − clip(x')) elsewhere      (Fienup 1982)
@@ -258,43 +263,53 @@ class Retrieval(NamedTuple):
     misfit: torch.Tensor
 
 
-def retrieve(operator, y, starts=1, hio=200, er=50, beta=0.9, generator=None, bounds=(0, 1)):
+def retrieve(
+    operator: FourierMagnitude,
+    y: torch.Tensor,
+    starts: int = 1,
+    hio: int = 200,
+    er: int = 50,
+    beta: float = 0.9,
+    generator: Generators = None,
+    bounds: tuple[float, float] = (0, 1),
+) -> Retrieval:
     """HIO and then ER from `starts` random phases for each sample; of every channel the one of lowest misfit is kept.
 
-    hio, er: iterations of each.  beta: of `hybrid_input_output`.  generator: as in `noise.per_sample`; a list of B makes a sample independent of its batch.
+    hio, er: iterations of each.  beta: of `hybrid_input_output`.  generator: as in `noise.per_sample`; a list of B makes a sample
+    independent of its batch.
     Which symmetric copy a channel becomes is chance: see `match_channels`.  Returns a `Retrieval`.
     """
     generators = [each for each in generator for _ in range(starts)] if isinstance(generator, (list, tuple)) else generator
     many = y.repeat_interleave(starts, 0)
     x_hat = random_start(operator, many, generators)
-    for x_hat in hybrid_input_output(operator, many, x_hat, hio, beta, bounds):
+    for x_hat in hybrid_input_output(operator, many, x_hat, hio, beta, bounds):  # noqa: B020, each walk goes on from the last
         pass
-    for x_hat in error_reduction(operator, many, x_hat, er, bounds):
+    for x_hat in error_reduction(operator, many, x_hat, er, bounds):  # noqa: B020
         pass
     x_hat, misfits = (each.unflatten(0, (-1, starts)) for each in (x_hat, misfit(operator, x_hat, many)))
     lowest = misfits.argmin(1, keepdim=True)
     return Retrieval(x_hat.take_along_dim(lowest[..., None, None], 1)[:, 0], misfits.take_along_dim(lowest, 1)[:, 0])
 
 
-def _half(operator, y):
+def _half(operator: FourierMagnitude, y: torch.Tensor) -> torch.Tensor:
     """|F x| is even for a real x, so that y holds every magnitude twice: their mean, at least 0, on half the plane."""
     _check(operator, y)
     mirrored = y.flip((-2, -1)).roll((1, 1), (-2, -1))
     return ((y + mirrored) / 2).clamp(min=0)[..., : y.shape[-1] // 2 + 1]
 
 
-def _with_magnitude(x, half, shape):
+def _with_magnitude(x: torch.Tensor, half: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """F⁻¹ (y F x / |F x|): the closest canvas with the magnitudes y."""
     spectrum = torch.fft.rfft2(x, s=shape[-2:], norm="ortho")
     return torch.fft.irfft2(_with_modulus(spectrum, half), s=shape[-2:], norm="ortho")
 
 
-def _with_modulus(spectrum, modulus):
+def _with_modulus(spectrum: torch.Tensor, modulus: torch.Tensor) -> torch.Tensor:
     """modulus · spectrum / |spectrum|.  Not by torch.sgn, which rounds differently with the place in the batch: HIO is chaotic."""
     return spectrum * (modulus / spectrum.abs().clamp(min=torch.finfo(modulus.dtype).eps))
 
 
-def _feasible(canvas, oversampling, bounds):
+def _feasible(canvas: torch.Tensor, oversampling: int, bounds: tuple[float, float]) -> torch.Tensor:
     """Pᵀ clip(x'): the support's part of a canvas, inside the bounds."""
     H, W = (side // oversampling for side in canvas.shape[-2:])
     return canvas[..., :H, :W].clamp(*bounds)

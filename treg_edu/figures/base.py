@@ -56,7 +56,7 @@ def own_style() -> Iterator[None]:
 class Figure(matplotlib.figure.Figure):
     """A matplotlib figure that a notebook shows when it is a cell's value, the same whatever backend and settings are in use."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _show_as_it_is()
 

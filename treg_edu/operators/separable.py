@@ -114,6 +114,7 @@ class SuperResolution(SeparableOperator):
         self.factor = checks.integer("factor", factor)
 
     def matrix(self, n: int) -> torch.Tensor:
+        """Rows of the cubic kernel, stretched by the factor so that nothing aliases, each of sum 1: (n / factor, n)."""
         fits = n % self.factor == 0
         checks.expect(fits, "factor", self.factor, f"a divisor of the height and of the width of x, one of which is {n}")
         centres = (torch.arange(n // self.factor, dtype=torch.float64) + 0.5) * self.factor - 0.5
@@ -121,6 +122,7 @@ class SuperResolution(SeparableOperator):
         return D / D.sum(1, keepdim=True)
 
     def image_side(self, m: int) -> int:
+        """m · factor."""
         return m * self.factor
 
 
@@ -151,12 +153,14 @@ class GaussianBlur(SeparableOperator):
         checks.expect(self.kernel_size % 2, "kernel_size", kernel_size, "an odd integer, so that the kernel has a centre")
 
     def matrix(self, n: int) -> torch.Tensor:
+        """The Gaussian taps about each pixel, reflected at the ends: (n, n)."""
         offsets = torch.arange(self.kernel_size) - self.kernel_size // 2
         taps = torch.exp(-(offsets.double() ** 2) / (2 * self.sigma**2))
         columns = reflect(torch.arange(n)[:, None] + offsets, n)
         return torch.zeros(n, n, dtype=torch.float64).scatter_add_(1, columns, (taps / taps.sum()).expand(n, -1))
 
     def image_side(self, m: int) -> int:
+        """m: a blur keeps the size."""
         return m
 
 

@@ -52,10 +52,12 @@ class LatentDiffusion:
 
     @property
     def device(self) -> torch.device:
+        """Where the networks are, and where everything that they take has to be."""
         return self.unet.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the networks."""
         return self.unet.dtype
 
     # ---- images ↔ latents
@@ -140,7 +142,7 @@ class LatentDiffusion:
         scheduler.set_timesteps(steps)
         ts = scheduler.timesteps.tolist()[:steps]  # for some counts "trailing" spacing is one too long, by rounding
         checks.expect(ts[0] < most, "steps", f"{steps}, which this prior's schedule starts at t = {ts[0]}, past its last timestep", "fewer")
-        return list(zip(ts, ts[1:] + [-1], strict=True))
+        return list(zip(ts, [*ts[1:], -1], strict=True))
 
     def alpha_bar(self, t: int) -> torch.Tensor:
         """ᾱ_t, a scalar tensor; for t = −1 the value the scheduler gives the clean latent.

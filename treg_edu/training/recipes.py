@@ -52,7 +52,10 @@ def saved_corpus(frame, path):
 
 
 def make_phrases(folder, path, corpus):
-    """English phrases and which concepts of `corpus` they are near.  Returns how many there are, and how many concepts any is of, see `phrases_of`."""
+    """English phrases and which concepts of `corpus` they are near.
+
+    Returns how many there are, and how many concepts any is of, see `phrases_of`.
+    """
     import pandas as pd
 
     frame = pd.read_parquet(corpus)
@@ -172,7 +175,10 @@ def train_clip(corpus, runs, minutes, photographs=None, further=()):
 
 
 def train_judge(corpus, runs, minutes, photographs=None, further=()):
-    """The judge: its image tower in 9/10 of the minutes, then its text tower.  photographs, further, and what is returned: as in `train_clip`."""
+    """The judge: its image tower in 9/10 of the minutes, then its text tower.
+
+    photographs, further, and what is returned: as in `train_clip`.
+    """
     tokenizer, texts = texts_of(corpus, runs)
     torch.manual_seed(JUDGE_SEEDS[0])
     image_tower = lite.image_tower(photographs, *JUDGE_TOWER).eval()
@@ -335,7 +341,10 @@ def finished(runs, name):
 
 
 def expect_same_text_tower(model, runs):
-    """The U-Net reads the states of the text tower that `train_text` finished, so no CLIP may ship with another.  Equal as float16, as shipped."""
+    """The U-Net reads the states of the text tower that `train_text` finished, so no CLIP may ship with another.
+
+    Equal as float16, as shipped.
+    """
     taught, ours = taught_text_tower(runs).half().state_dict(), model.text_model.state_dict()
     if taught.keys() != ours.keys() or not all(torch.equal(ours[name].half(), value) for name, value in taught.items()):
         folder, expected = finished(runs, "clip"), finished(runs, "text")

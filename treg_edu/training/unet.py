@@ -84,7 +84,7 @@ def cache_captions(text_encoder, tokenizer, frame, phrases=None, seed=0):
             yield said[int(torch.randint(len(said), (), generator=generator))] if said else data.caption(row, generator)
 
     drawn = [list(texts_of(row)) for _, row in frame.iterrows()]
-    texts = [""] + list(dict.fromkeys(text for row in drawn for text in row))
+    texts = ["", *dict.fromkeys(text for row in drawn for text in row)]
     index = {text: i for i, text in enumerate(texts)}
     states, _ = said_by(text_encoder, tokenizer, texts)
     return {"states": states, "of_image": torch.tensor([[index[text] for text in row] for row in drawn])}

@@ -49,7 +49,7 @@ class Panel:
 
     _running: "Panel | None" = None  # the panel that solved last: of all panels one solves at a time
 
-    def __init__(self, controls: Iterable[w.Widget], solve: Callable[[Cancelled, Progress], Figure]):
+    def __init__(self, controls: Iterable[w.Widget], solve: Callable[[Cancelled, Progress], Figure]) -> None:
         self._solve, self._thread, self._cancel = solve, threading.Thread(), threading.Event()
         self.start, self.stop = w.Button(description="Solve", button_style="primary"), w.Button(description="Cancel", disabled=True)
         self.bar, self.status, self.picture = w.IntProgress(layout={"width": "200px"}), w.Label(), w.Image(format="png")
@@ -92,7 +92,7 @@ class Live:
     An error shows as text under the picture, which stays as it was.
     """
 
-    def __init__(self, controls: Mapping[str, w.Widget], draw: Callable[..., Figure]):
+    def __init__(self, controls: Mapping[str, w.Widget], draw: Callable[..., Figure]) -> None:
         self.controls, self._draw = controls, draw
         self._drawn: dict[str, Any] | None = None  # the controls' values at the last drawing
         self.picture, self.status = w.Image(format="png"), w.Label()
