@@ -1,5 +1,7 @@
 """Each number against its definition, a library, or a case whose answer is known."""
 
+from typing import ClassVar
+
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -20,7 +22,7 @@ def images(b=3, seed=0, side=32):
 class MeanColour:
     """A model whose image feature is the mean colour and whose labels are colours; features are not of unit length."""
 
-    colours = {"red": [3.0, 0, 0], "green": [0, 2.0, 0], "blue": [0, 0, 1.0], "white": [1.0, 1.0, 1.0]}
+    colours: ClassVar = {"red": [3.0, 0, 0], "green": [0, 2.0, 0], "blue": [0, 0, 1.0], "white": [1.0, 1.0, 1.0]}
 
     def embed_images(self, x):
         return 7 * x.mean(dim=(2, 3))
@@ -177,7 +179,7 @@ def test_mmd_agrees_with_torchmetrics():
 def test_mmd_is_unbiased_and_sees_a_shift():
     generator = torch.Generator().manual_seed(0)
     draws = [torch.randn(2, 10, 4, generator=generator) for _ in range(400)]
-    mean, low, high = metrics.confidence_interval([metrics.mmd(a, b) for a, b in draws], level=0.99)
+    _, low, high = metrics.confidence_interval([metrics.mmd(a, b) for a, b in draws], level=0.99)
     assert low < 0 < high
     assert np.mean([metrics.mmd(a, b + 1) for a, b in draws]) > 10 * high
 

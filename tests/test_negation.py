@@ -19,7 +19,7 @@ def embedding_and_feature(dtype=torch.float64):
 
 def test_similarity_is_the_mean_over_tokens_of_the_inner_product():
     c, f = embedding_and_feature()
-    by_hand = torch.stack([sum(f[b] @ c[b, l] for l in range(7)) / 7 / f[b].norm() for b in range(3)])
+    by_hand = torch.stack([sum(f[b] @ c[b, token] for token in range(7)) / 7 / f[b].norm() for b in range(3)])
     torch.testing.assert_close(negation_loss(f, c), by_hand)
     torch.testing.assert_close(negation_loss(5 * f, c), by_hand)
 

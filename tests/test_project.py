@@ -128,7 +128,7 @@ def test_the_workflow_calls_what_ci_calls_on_three_systems_and_two_pythons():
     commands = " ".join(step.get("run", "") for step in job["steps"])
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.M))
     called = {word for line in re.findall(r"\bmake ([a-z -]+)", commands) for word in line.split()}
-    assert {"demo", "lint", "types", "test"} <= called <= targets
+    assert {"demo", "lint", "types", "test", "test-wheel"} <= called <= targets
     assert f"torch=={pins()['torch']}" in commands
 
 

@@ -276,9 +276,11 @@ def write_package(folder, name, files):
 
 @pytest.fixture
 def packages(tmp_path):
-    """The packages of all styles, in each a disc for a fox and a square for a pie, of a colour of its own, but that Twemoji has Noto's fox."""
-    words = [{"label": label, "hexcode": code, "group": group, "order": order, "tags": [label[0]]}
-             for order, (label, code, group) in enumerate([("fox", "1F98A", 3), ("pie", "1F967-FE0F", 4), ("sad", "1F61E", 0)])]  # fmt: skip
+    """The packages of all styles, in each a disc for a fox and a square for a pie, in its own colour; Twemoji's fox is Noto's."""
+    words = [
+        {"label": label, "hexcode": code, "group": group, "order": order, "tags": [label[0]]}
+        for order, (label, code, group) in enumerate([("fox", "1F98A", 3), ("pie", "1F967-FE0F", 4), ("sad", "1F61E", 0)])
+    ]
     write_package(tmp_path, corpora.WORDS, {"en/data.json": words})
     for number, (style, (package, *_)) in enumerate((corpora.PACKAGES | corpora.FURTHER).items()):
         colour = f'fill="hsl({25 * number} 90% 40%)"'

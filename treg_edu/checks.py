@@ -10,6 +10,25 @@ from typing import Any, NoReturn
 
 import torch
 
+__all__ = [
+    "ROUNDING",
+    "ArgumentError",
+    "ArgumentTypeError",
+    "MissingFileError",
+    "as_integer",
+    "expect",
+    "fail",
+    "finite",
+    "images",
+    "integer",
+    "like",
+    "number",
+    "one_of",
+    "sides",
+    "strings",
+    "tensor",
+]
+
 ROUNDING = 1e-4
 """How far outside [0, 1] float arithmetic may leave a value that is meant to lie in it."""
 

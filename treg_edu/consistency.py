@@ -12,6 +12,8 @@ import torch
 
 from .operators import conjugate_gradient, inner, vjp
 
+__all__ = ["ENOUGH", "is_consistency_step", "latent_step", "pixel_step", "pixel_step_nonlinear", "renoise"]
+
 ENOUGH = 1e-4
 """A step must lower the objective by this share of what its slope promises (Nocedal & Wright 2006, §3.1)."""
 

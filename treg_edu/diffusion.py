@@ -12,6 +12,8 @@ from . import checks
 from .noise import Seed, generators, normal
 from .priors import LatentDiffusion
 
+__all__ = ["Step", "add_noise", "ddim_step", "guide", "guided_noise", "invert", "sample", "score", "tweedie"]
+
 
 @dataclass(frozen=True)
 class Step:

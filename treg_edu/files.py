@@ -12,6 +12,21 @@ from typing import Any
 
 from . import checks
 
+__all__ = [
+    "PACKAGE",
+    "PART",
+    "data_folder",
+    "is_leftover",
+    "json_text",
+    "read_json",
+    "results_folder",
+    "shipped",
+    "write_figure",
+    "write_text",
+    "written_beside",
+    "written_folder",
+]
+
 PACKAGE = Path(__file__).resolve().parent
 
 

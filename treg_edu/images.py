@@ -18,6 +18,22 @@ from . import checks, files
 if TYPE_CHECKING:  # pandas costs half a second
     import pandas as pd
 
+__all__ = [
+    "DAMAGED",
+    "SIBLINGS",
+    "SPLITS",
+    "ImageError",
+    "captions",
+    "decode",
+    "example",
+    "examples",
+    "from_pil",
+    "load",
+    "read",
+    "save",
+    "to_pil",
+]
+
 SPLITS = ("train", "heldout")
 SIBLINGS = ("fluent", "fluent flat")  # one drawing, with gradients and without: where one is held out, the other is mostly trained on
 # Pillow documents OSError for a damaged file; its decoders also let these through.

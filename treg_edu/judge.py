@@ -13,6 +13,8 @@ from . import checks, files
 from .priors.latent_diffusion import as_list, resized
 from .priors.loading import without_bars
 
+__all__ = ["Judge", "load_judge"]
+
 
 class Judge:
     """An image tower that began with photographs (EfficientNet-Lite1) and a text tower, joined by InfoNCE on the training images.

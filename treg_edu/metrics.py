@@ -15,6 +15,23 @@ from torch.nn.functional import normalize
 
 from . import checks, operators
 
+__all__ = [
+    "clip_similarity",
+    "confidence_interval",
+    "label_ranks",
+    "misfit",
+    "mmd",
+    "perceptual_distance",
+    "pixel_deviation",
+    "pixel_variance",
+    "psnr",
+    "similarity",
+    "ssim",
+    "top_k",
+    "top_shares",
+    "y_mse",
+]
+
 # Against the truth
 
 

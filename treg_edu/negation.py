@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from . import checks
 
+__all__ = ["adaptive_negation", "negation_loss"]
+
 
 def negation_loss(image_feature: torch.Tensor, null_embedding: torch.Tensor) -> torch.Tensor:
     """The mean over tokens of the inner product with the normalised image feature.

@@ -7,6 +7,8 @@ import torch
 
 from . import checks
 
+__all__ = ["Generators", "Seed", "generators", "normal", "per_sample"]
+
 Seed = int | Sequence[int]
 Generators = torch.Generator | Sequence[torch.Generator] | None
 

@@ -16,6 +16,27 @@ from . import checks
 from .noise import Generators, normal
 from .operators import FourierMagnitude
 
+__all__ = [
+    "SYMMETRIC",
+    "Alignment",
+    "Retrieval",
+    "align",
+    "align_channels",
+    "colour_variation",
+    "copies",
+    "error_reduction",
+    "hybrid_input_output",
+    "match_channels",
+    "misfit",
+    "orientation",
+    "pad",
+    "random_start",
+    "retrieve",
+    "rotate",
+    "shift",
+    "with_phases",
+]
+
 SYMMETRIC = 0.02
 """A channel that differs from itself turned by 180° by less than this RMS has one copy, not two."""
 
@@ -149,7 +170,7 @@ def orientation(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> 
 def _orbit_errors(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int) -> torch.Tensor:
     """e(x̂, x) and e(rot x̂, x), RMS over the pixels: (B, C, 2)."""
     fit = _correlation(x_hat, x, oversampling).abs().flatten(3).amax(3)
-    energy = sum(each.double().square().sum((2, 3)) for each in (x_hat, x))
+    energy = x_hat.double().square().sum((2, 3)) + x.double().square().sum((2, 3))
     return ((energy[:, :, None] - 2 * fit).clamp(min=0) / x[0, 0].numel()).sqrt()
 
 
@@ -231,7 +252,12 @@ def error_reduction(
 
 
 def hybrid_input_output(
-    operator: FourierMagnitude, y: torch.Tensor, x: torch.Tensor, iterations: int = 500, beta: float = 0.9, bounds: tuple[float, float] = (0, 1)
+    operator: FourierMagnitude,
+    y: torch.Tensor,
+    x: torch.Tensor,
+    iterations: int = 500,
+    beta: float = 0.9,
+    bounds: tuple[float, float] = (0, 1),
 ) -> Iterator[torch.Tensor]:
     """Fienup's feedback: a pixel of the output x' that breaks a constraint pushes the next input the other way, and is not cut.
 
