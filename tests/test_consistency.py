@@ -143,7 +143,7 @@ def test_the_pixel_step_treats_each_sample_alone(name):
 @pytest.mark.parametrize("name", [*LINEAR, *NONLINEAR])
 def test_is_linear_and_image_shape(name):
     operator = {**LINEAR, **NONLINEAR}[name]
-    y, x = problem(operator)
+    y, _ = problem(operator)
     assert operators.is_linear(operator) == (name in LINEAR)
     assert operators.image_shape(operator, y, (64, 64)) == (16, 16)
 

@@ -1,10 +1,9 @@
 """Each number against its definition, a library, or a case whose answer is known."""
 
-from typing import ClassVar
-
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
