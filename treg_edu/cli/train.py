@@ -16,7 +16,9 @@ Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
 Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
 Further = Annotated[
     list[Path],
-    typer.Option(default_factory=list, help="What `train further` or `train redraw` wrote, seen beside; may be given twice."),
+    typer.Option(
+        default_factory=list, show_default=False, help="What `train further` or `train redraw` wrote, seen beside; may be given twice."
+    ),
 ]
 Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
 Phrases = Annotated[Path | None, typer.Option(help="What `train phrases` wrote, read beside the captions.")]
