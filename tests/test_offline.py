@@ -46,6 +46,18 @@ def test_the_course_runs_without_a_network():
     assert done.stdout.strip() == "(1, 3, 64, 64) (1, 3, 64, 64) True"
 
 
+def test_only_training_needs_accelerate():
+    """Where it is not installed, everything else runs, and says nothing about it; a training says what brings it."""
+    hidden = 'import sys\nsys.modules["accelerate"] = None\n'
+    done = python(hidden + OFFLINE, HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(1, 3, 64, 64) (1, 3, 64, 64) True" and "accelerate" not in done.stderr
+    command = 'sys.argv = ["treg-edu", "train", "vae", "--out", "nowhere", "--minutes", "0"]\nfrom treg_edu.cli import app\napp()'
+    done = python(hidden + command)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: accelerate is not installed"), done.stderr
+    assert "treg_edu[train]" in done.stderr and not (ROOT / "nowhere").exists()
+
+
 def test_import_is_light():
     done = python(f"import sys, treg_edu; print([name for name in {HEAVY} if name in sys.modules])")
     assert done.returncode == 0, done.stderr
