@@ -18,12 +18,13 @@ from test_images import hollow_png
 from typer.testing import CliRunner
 
 import treg_edu as te
-from treg_edu import bench, cli, images
+from treg_edu import bench, cli, files, images
 from treg_edu.experiments import phase, quick
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
 
 ROOT = Path(__file__).resolve().parents[1]
+SOLVING = sys.modules["treg_edu.cli.solve"]  # the package gives this name to the command
 FAST = ["--prompt", "fox", "--steps", "2", "--seeds", "2"]
 LONG_PROMPT = "a fox, " * 40 + "and an accordion"
 
@@ -86,7 +87,7 @@ def test_solve_writes_pictures_measurement_and_numbers(fox, out):
     assert settings.items() <= report["settings"].items()
     assert [row["seed"] for row in report["per_seed"]] == [5, 6]
     for row in report["per_seed"]:
-        assert row.keys() == {"seed", "y_mse", "psnr", "ssim", "similarity", "top5"} and len(row["top5"]) == 5
+        assert row.keys() == {"seed", "misfit", "psnr", "ssim", "similarity", "top5"} and len(row["top5"]) == 5
     assert report["pixel_variance"] > 0
     assert list(out.parent.iterdir()) == [out]
 
@@ -97,7 +98,7 @@ def test_the_numbers_are_those_of_the_pictures(fox, out):
     x, y = images.read(fox), load_file(out / "measurement.safetensors")["y"]
     x_hat = torch.cat([images.read(out / f"reconstruction-{seed}.png") for seed in (0, 1)])
     operator = te.operators.SuperResolution(16)
-    for name, values in {"y_mse": te.metrics.y_mse(operator, x_hat, y), "psnr": te.metrics.psnr(x_hat, x)}.items():
+    for name, values in {"misfit": te.metrics.misfit(operator, x_hat, y), "psnr": te.metrics.psnr(x_hat, x)}.items():
         assert [row[name] for row in report["per_seed"]] == pytest.approx(values.tolist(), rel=1e-2, abs=1e-5)
     remeasured = operator.A(x_hat)[0].clamp(0, 1).permute(1, 2, 0).numpy()
     assert np.abs(picture(out / "remeasured-0.png")[::16, ::16] / 255 - remeasured).max() < 5e-3
@@ -132,7 +133,7 @@ def test_a_seed_gives_the_same_picture_in_any_batch(fox, out):
         ["--operator", "blur", "--blur-sigma", 1.5, "--kernel-size", 9],
         ["--operator", "inpaint", "--box", "10,10,20,30", "--negation", "projected"],
         ["--operator", "phase", "--oversampling", 2, "--iterations", 2],
-        ["--operator", "gamma", "--gamma", 2.2, "--iterations", 2, "--negation", "none"],
+        ["--operator", "gamma", "--exponent", 2.2, "--iterations", 2, "--negation", "none"],
     ],
     ids=lambda options: options[1],
 )
@@ -165,7 +166,7 @@ def test_without_a_judge_its_columns_are_left_out(fox, out, tmp_path, monkeypatc
     monkeypatch.setenv("TREG_EDU_DATA", str(tmp_path))
     assert solve(fox, "--out", out, "--size", 64).exit_code == 0
     row = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["per_seed"][0]
-    assert row.keys() == {"seed", "y_mse", "psnr", "ssim"}
+    assert row.keys() == {"seed", "misfit", "psnr", "ssim"}
 
 
 def test_a_prompt_that_is_too_long_is_cut_with_a_warning(fox, out):
@@ -192,7 +193,7 @@ def test_a_missing_extra_is_one_line(tmp_path, monkeypatch):
 
 
 def test_json_has_no_number_that_json_lacks():
-    assert json.loads(cli.json_text({"psnr": [float("inf"), 1.0], "y_mse": float("nan")})) == {"psnr": [None, 1.0], "y_mse": None}
+    assert json.loads(files.json_text({"psnr": [float("inf"), 1.0], "misfit": float("nan")})) == {"psnr": [None, 1.0], "misfit": None}
 
 
 # What is refused
@@ -210,7 +211,7 @@ def test_json_has_no_number_that_json_lacks():
         (["--operator", "inpaint", "--box", "1,2,3"], ["box", "'1,2,3'", "top,left,height,width"]),
         (["--operator", "inpaint", "--box", "60,0,10,10"], ["box", "top 60"]),
         (["--operator", "inpaint", "--mask", "no.png"], ["mask", "no.png"]),
-        (["--operator", "gamma", "--gamma", -1], ["gamma", "-1"]),
+        (["--operator", "gamma", "--exponent", -1], ["exponent", "-1"]),
         (["--solver", "magic"], ["solver", "'magic'", "treg"]),
         (["--negation", "maybe"], ["negation", "'maybe'", "hidden"]),
         (["--sigma", -0.1], ["sigma", "-0.1"]),
@@ -316,7 +317,7 @@ def test_a_failure_while_writing_leaves_nothing(fox, out, monkeypatch, failure, 
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(cli, "json_text", fail)
+    monkeypatch.setattr(SOLVING, "json_text", fail)
     target = out / "deep" / "er"
     if exists:
         target.mkdir(parents=True)
@@ -336,9 +337,9 @@ def test_settings_are_the_solvers_own_under_the_priors_under_the_users():
         pass
 
     recommended = {"steps": 50, "guidance_scale": 4.0, "lam": 1.0}
-    assert cli.solver_settings(solver, recommended, {"steps": 7, "lam": None}) == {"steps": 7, "guidance_scale": 4.0}
+    assert SOLVING.solver_settings(solver, recommended, {"steps": 7, "lam": None}) == {"steps": 7, "guidance_scale": 4.0}
     with pytest.raises(ValueError, match="lam: got 2.0.*solver 'solver' does not take it"):
-        cli.solver_settings(solver, recommended, {"lam": 2.0})
+        SOLVING.solver_settings(solver, recommended, {"lam": 2.0})
 
 
 # The program

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from treg_edu import images
+from treg_edu import checks, files, images
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -189,7 +189,7 @@ def test_a_float_image_out_of_range():
 @pytest.mark.parametrize(
     "x, error, message",
     [
-        (np.zeros((1, 3, 8, 8)), TypeError, "y: got ndarray, expected a torch.Tensor"),
+        (np.zeros((1, 3, 8, 8)), TypeError, "y: got ndarray, expected a floating-point torch.Tensor"),
         (torch.zeros(3, 8, 8), ValueError, r"y: got shape \(3, 8, 8\), expected \(B, 3, H, W\)"),
         (torch.zeros(1, 1, 8, 8), ValueError, r"got shape \(1, 1, 8, 8\)"),
         (torch.zeros(0, 3, 8, 8), ValueError, r"got shape \(0, 3, 8, 8\)"),
@@ -200,14 +200,14 @@ def test_a_float_image_out_of_range():
 )
 def test_check_names_what_came_and_what_was_expected(x, error, message):
     with pytest.raises(error, match=message):
-        checks.images(x, "y")
+        checks.images("y", x)
 
 
 def test_check_size():
     x = torch.rand(2, 3, 8, 8)
-    assert checks.images(x, size=8) is x
+    assert checks.images("x", x, size=8) is x
     with pytest.raises(ValueError, match=r"expected \(B, 3, 64, 64\)"):
-        checks.images(x, size=64)
+        checks.images("x", x, size=64)
 
 
 def test_save_and_read_round_trip(tmp_path):
@@ -251,7 +251,7 @@ def test_a_held_out_picture_is_in_no_training_image():
 
 def test_load_heldout():
     x, rows = images.load("heldout")
-    assert checks.images(x, size=64).shape[0] == len(rows)
+    assert checks.images("x", x, size=64).shape[0] == len(rows)
     assert set(rows["split"]) == {"heldout"}
     assert rows["concept"].is_unique
     place = rows.index[rows["label"] == "ice cream"][0]
@@ -266,7 +266,7 @@ def test_load_unknown_split():
 @pytest.mark.parametrize("name", ["ice cream", "Ice Cream ", "ice-cream"])
 def test_example_by_label_or_slug(name):
     assert torch.equal(images.example(name), images.example("ice cream"))
-    assert checks.images(images.example(name), size=64).shape == (1, 3, 64, 64)
+    assert checks.images("x", images.example(name), size=64).shape == (1, 3, 64, 64)
 
 
 @pytest.mark.parametrize("name, near", [("icecream", "ice cream"), ("rice", "cooked rice"), ("spagetti", "spaghetti")])
@@ -291,7 +291,7 @@ def test_example_in_a_style():
 
 def test_examples_are_distinct_seeded_and_nested():
     x, labels = images.examples(8)
-    assert checks.images(x, size=64).shape[0] == len(set(labels)) == 8
+    assert checks.images("x", x, size=64).shape[0] == len(set(labels)) == 8
     fewer, first = images.examples(4)
     assert first == labels[:4] and torch.equal(fewer, x[:4])
     assert images.examples(8, seed=1)[1] != labels

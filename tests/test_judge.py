@@ -98,7 +98,7 @@ def test_a_folder_by_its_name(judge):
 
 def test_no_judge_there(tmp_path):
     for folder in (tmp_path / "none", str(tmp_path / "none")):
-        with pytest.raises(FileNotFoundError, match="^folder: no judge at .*none"):
+        with pytest.raises(FileNotFoundError, match="^folder: got .*none', where no judge is, expected"):
             load_judge(folder)
 
 
