@@ -92,6 +92,12 @@ def test_torchvision_is_nowhere_required():
     assert "torchvision" not in json.dumps(ENVIRONMENT)
 
 
+def test_private_names_of_torch_are_not_used():
+    code = [file for file in repository_files() if file.suffix in (".py", ".ipynb")]
+    private = re.compile(r"\btorch(\.\w+)*\._(?!_)\w+")
+    assert [f"{file.name}: {found[0]}" for file in code if (found := private.search(file.read_text(encoding="utf-8")))] == []
+
+
 def test_the_version_is_written_once():
     assert "version" not in PROJECT and PROJECT["dynamic"] == ["version"]
     installed = importlib.metadata.version("treg_edu")

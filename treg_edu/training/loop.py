@@ -10,10 +10,10 @@ import torch
 
 
 def has_bf16():
-    """Whether bf16 arithmetic is fast on this machine (a CUDA device that supports it, or a CPU with AVX-512 BF16 or AMX)."""
+    """Whether bf16 arithmetic is fast on this machine (a CUDA device that supports it, or a CPU with AVX-512 BF16)."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported()
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def learning_rate(progress, peak, warmup=0.02):
