@@ -609,7 +609,7 @@ def test_measurements_are_checked(operator):
         for value in (float("nan"), float("inf")):
             bad = y.clone()
             bad[0, 0, 0, 0] = value
-            with pytest.raises(ValueError, match=r"y: got 1 NaN or infinite values in \d+, expected finite values"):
+            with pytest.raises(ValueError, match=r"y: got 1 of \d+ values NaN or infinite, expected finite values"):
                 call(bad)
         with pytest.raises(TypeError, match="y: got dtype torch.int32, expected a floating-point"):
             call(y.int())
@@ -623,7 +623,7 @@ def test_measure_is_checked(operator):
     for sigma in (-0.1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=f"sigma: got {sigma}, expected a finite number of at least 0"):
             operator.measure(X, sigma)
-    with pytest.raises(ValueError, match="x: got 192 NaN or infinite values in 192, expected finite values"):
+    with pytest.raises(ValueError, match="x: got 192 of 192 values NaN or infinite, expected finite values"):
         operator.measure(NAN, 0.1)
     with pytest.raises(ValueError, match="generator: got a list of 2, expected one torch.Generator or a list of 1, one per sample"):
         operator.measure(X, 0.1, [generator(), generator()])

@@ -244,7 +244,7 @@ def check_batch_invariance(prior, operator, y, settings):
     torch.testing.assert_close(together.x_hat[i : i + 1], alone.x_hat, rtol=0, atol=1e-4)
     if prior.dtype == torch.float64:  # in float32 Adam makes a full step of the rounding of an all but zero feature
         torch.testing.assert_close(together.null_embedding[i : i + 1], alone.null_embedding, rtol=0, atol=1e-4)
-    torch.testing.assert_close(together.misfit[i : i + 1], alone.misfit, rtol=5e-3, atol=1e-4)
+    torch.testing.assert_close(together.misfit[i : i + 1], alone.misfit, rtol=5e-3, atol=1e-5)
 
 
 def test_one_seed_and_one_prompt_serve_a_batch(prior):
@@ -334,17 +334,27 @@ Y = rand(2, 3, 4, 4)
 @pytest.mark.parametrize(
     "y, settings, error, message",
     [
-        (Y.where(Y > Y.min(), torch.nan), {}, ValueError, "^y: got 1 NaN or infinite values in 96, expected finite values"),
-        (Y / 0, {}, ValueError, "^y: got 96 NaN or infinite values in 96"),
+        (Y.where(Y > Y.min(), torch.nan), {}, ValueError, "^y: got 1 of 96 values NaN or infinite, expected finite values"),
+        (Y / 0, {}, ValueError, "^y: got 96 of 96 values NaN or infinite, expected finite values"),
         (Y[:0], {}, ValueError, r"^y: got shape \(0, 3, 4, 4\)"),
         (Y[0, 0, 0], {}, ValueError, r"^y: got shape \(4,\)"),
-        ((255 * Y).byte(), {}, TypeError, "^y: got dtype torch.uint8, expected a floating-point torch.Tensor"),
+        (
+            (255 * Y).byte(),
+            {},
+            TypeError,
+            "^y: got dtype torch.uint8, expected a floating-point torch.Tensor.*; for a uint8 image pass y / 255",
+        ),
         (Y.to(torch.complex64), {}, TypeError, "^y: got dtype torch.complex64, expected a floating-point torch.Tensor"),
         (Y.numpy(), {}, TypeError, "^y: got .*, expected a floating-point torch.Tensor"),
-        (Y[0], {}, ValueError, r"^y: got shape \(3, 4, 4\), expected \(B, C, H, W\)"),
-        (Y, {"prompt": ["fox"]}, ValueError, r"^prompt: got 1 strings for a batch of 2, expected one string or a list of 2 strings"),
+        (Y[0], {}, ValueError, r"^y: got shape \(3, 4, 4\), expected \(B, C, H, W\)$"),
+        (Y, {"prompt": ["fox"]}, ValueError, r"^prompt: got \['fox'\] for a batch of 2, expected one string or a list of 2 strings"),
         (Y, {"prompt": None}, TypeError, "^prompt: got None, expected one string or a list of 2 strings"),
-        (Y, {"operator": "sr"}, TypeError, "^operator: got 'sr', expected one of treg_edu.operators, a deepinv.physics object, or"),
+        (
+            Y,
+            {"operator": "sr"},
+            TypeError,
+            "^operator: got 'sr', expected one of treg_edu.operators, a deepinv.physics object, or an object with A",
+        ),
         (Y, {"operator": None}, TypeError, "^operator: got None, expected"),
         (Y, {"null_prompt": ["a"] * 3}, ValueError, "^null_prompt: got .* for a batch of 2"),
         (Y, {"seed": [1, 2, 3]}, ValueError, "^seed: got 3 seeds for a batch of 2"),
@@ -359,7 +369,7 @@ Y = rand(2, 3, 4, 4)
         (Y, {"iterations": 0}, ValueError, "^iterations: got 0, expected an integer of at least 1"),
         (Y, {"iterations": 2.5}, ValueError, "^iterations: got 2.5, expected an integer of at least 1"),
         (Y, {"every": 0}, ValueError, "^every: got 0, expected an integer of at least 1"),
-        (Y, {"until": float("nan")}, ValueError, "^until: got nan, expected a finite number of at least 0 and of at most 1"),
+        (Y, {"until": float("nan")}, ValueError, "^until: got nan, expected a finite number from 0 to 1"),
         (Y, {"negation_learning_rate": -1e-3}, ValueError, "^negation_learning_rate: got -0.001, expected a finite number above 0"),
         (Y, {"negation_iterations": -5}, ValueError, "^negation_iterations: got -5, expected an integer of at least 1"),
     ],
@@ -379,8 +389,8 @@ def test_settings_may_be_numpys_and_solvers_partial(prior):
 
 def test_an_operator_left_on_another_device(prior):
     physics = deepinv.physics.Inpainting(img_size=(3, 64, 64), mask=0.5, rng=torch.Generator().manual_seed(0)).to("meta")
-    with pytest.raises(ValueError, match=r"^operator: got one on meta, expected cpu, .*call operator.to"):
-        te.treg(prior, physics, rand(1, 3, 64, 64), "fox", steps=1)
+    with pytest.raises(ValueError, match=r"^operator: got one on meta, expected cpu, where the prior is; call operator.to"):
+        next(te.treg(prior, physics, rand(1, 3, 64, 64), "fox", steps=1))
 
 
 def test_features_and_states_of_different_widths(prior, monkeypatch):
@@ -389,7 +399,7 @@ def test_features_and_states_of_different_widths(prior, monkeypatch):
     with pytest.raises(
         ValueError, match="^negation: got 'hidden', which compares features of width 1024, expected the width of the text states, 192"
     ):
-        te.treg(prior, SR, Y, "fox", steps=1)
+        next(te.treg(prior, SR, Y, "fox", steps=1))
     assert run(prior, SR, Y, "fox", steps=1, negation=None)[-1].x_hat.isfinite().all()
 
 
@@ -415,7 +425,7 @@ def test_a_nonlinear_pixel_step_begins_where_it_is_told(prior):
 
 def test_a_start_that_does_not_fit_is_refused(prior):
     y = FourierMagnitude().A(torch.rand(2, 3, 64, 64))
-    with pytest.raises(ValueError, match=r"^start: got shape \(1, 3, 64, 64\), expected \(2, 3, 64, 64\)"):
-        te.treg(prior, FourierMagnitude(), y, "fox", start=torch.rand(1, 3, 64, 64))
+    with pytest.raises(ValueError, match=r"^start: got shape \(1, 3, 64, 64\), expected \(2, 3, 64, 64\), one for each sample"):
+        next(te.treg(prior, FourierMagnitude(), y, "fox", start=torch.rand(1, 3, 64, 64)))
     with pytest.raises(ValueError, match="^start: got images, expected None"):
         te.treg(prior, SuperResolution(16), torch.rand(1, 3, 4, 4), "fox", start=torch.rand(1, 3, 64, 64))

@@ -78,11 +78,11 @@ def as_integer(value: Any) -> int | None:
 
 def number(name: str, value: Any, least: float = -math.inf, most: float = math.inf, above: float = -math.inf) -> float:
     """A finite number from `least` to `most`, larger than `above`, of Python, numpy or torch."""
-    bounds = (
-        [f"above {above:g}"] * (above > -math.inf)
-        + [f"of at least {least:g}"] * (least > -math.inf)
-        + [f"of at most {most:g}"] * (most < math.inf)
-    )
+    if least > -math.inf and most < math.inf:
+        bounds = [f"from {least:g} to {most:g}"]
+    else:
+        bounds = [f"above {above:g}"] * (above > -math.inf) + [f"of at least {least:g}"] * (least > -math.inf)
+        bounds += [f"of at most {most:g}"] * (most < math.inf)
     expected = " ".join(["a finite number", " and ".join(bounds)]).strip()
     if isinstance(value, torch.Tensor) and value.ndim == 0 and not value.is_complex():
         value = value.item()
@@ -103,7 +103,7 @@ def strings(name: str, value: Any, batch: int) -> list[str]:
     many = [value] * batch if isinstance(value, str) else value
     expect(isinstance(many, (list, tuple)), name, repr(value), expected, ArgumentTypeError)
     expect(all(isinstance(each, str) for each in many), name, repr(value), expected, ArgumentTypeError)
-    expect(len(many) == batch, name, f"{len(many)} strings for a batch of {batch}", expected)
+    expect(len(many) == batch, name, f"{value!r} for a batch of {batch}", expected)
     return list(many)
 
 
@@ -116,8 +116,9 @@ def tensor(name: str, value: Any, shape: str, dimensions: Sequence[int] | None =
     expect(isinstance(value, torch.Tensor), name, type(value).__name__, expected, ArgumentTypeError)
     hint = f"; for a uint8 image pass {name} / 255" if value.dtype == torch.uint8 else ""
     expect(value.is_floating_point(), name, f"dtype {value.dtype}", expected + hint, ArgumentTypeError)
-    fits = 0 not in value.shape and (dimensions is None or value.ndim in dimensions)
-    expect(fits, name, f"shape {tuple(value.shape)}", f"{shape}, none of them 0")
+    came = f"shape {tuple(value.shape)}"
+    expect(dimensions is None or value.ndim in dimensions, name, came, shape)
+    expect(0 not in value.shape, name, came, f"{shape}, none of them 0")
     return value
 
 
@@ -125,7 +126,7 @@ def finite(name: str, value: torch.Tensor) -> torch.Tensor:
     """A tensor without NaN and infinity."""
     total = value.sum(dtype=torch.promote_types(value.dtype, torch.float32))  # one cheap pass; only a bad sum is looked at closer
     if not total.isfinite() and not value.isfinite().all():
-        fail(name, f"{int((~value.isfinite()).sum())} NaN or infinite values in {value.numel()}", "finite values")
+        fail(name, f"{int((~value.isfinite()).sum())} of {value.numel()} values NaN or infinite", "finite values")
     return value
 
 
@@ -155,7 +156,9 @@ def images(name: str, value: Any, size: int | None = None) -> torch.Tensor:
 def sides(name: str, value: Any) -> tuple[int, int]:
     """(H, W) of a side or a pair of sides."""
     if as_integer(value) is not None:
-        return integer(name, value), integer(name, value)
-    pair = isinstance(value, (tuple, list, torch.Size)) and len(value) == 2
-    expect(pair, name, repr(value), "a side, or (height, width), in pixels", ArgumentTypeError)
-    return integer(name, value[0]), integer(name, value[1])
+        value = value, value
+    pair = isinstance(value, (tuple, list, torch.Size)) and len(value) == 2 and None not in map(as_integer, value)
+    expect(pair, name, repr(value), "a side, or (height, width), whole pixels", ArgumentTypeError)
+    height, width = map(int, value)
+    expect(height >= 1 and width >= 1, name, f"{height}×{width}", "sides of at least 1 pixel")
+    return height, width

@@ -5,6 +5,7 @@ z_t = √ᾱ_t z₀ + √(1 − ᾱ_t) ε,  ε ~ N(0, I),  with ᾱ_t falling fr
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from . import checks
 from .noise import Seed, generators, normal
 from .priors import LatentDiffusion
 
-__all__ = ["Step", "add_noise", "ddim_step", "guide", "guided_noise", "invert", "sample", "score", "tweedie"]
+__all__ = ["Step", "add_noise", "check_prior", "ddim_step", "guide", "guided_noise", "invert", "sample", "score", "tweedie"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Step:
     null_embedding: torch.Tensor
     x_hat: torch.Tensor | None = None
     misfit: torch.Tensor | None = None
+
+
+def check_prior(prior: Any) -> None:
+    """What predicts noise is a prior."""
+    is_prior = callable(getattr(prior, "predict_noise", None))
+    checks.expect(is_prior, "prior", repr(prior), "a prior, such as load_prior() gives", checks.ArgumentTypeError)
 
 
 def add_noise(z0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
@@ -117,10 +124,13 @@ def sample(
 
     prompt: one string, or a list of B.  null_prompt: likewise.  seed: see `noise.generators`.  guidance_scale: ω ≥ 0.
     size: a side or (H, W) in pixels; the size the prior was trained at if None.
-    The picture equals that of diffusers' `StableDiffusionPipeline` with a `DDIMScheduler` (η = 0) and the same seeds, wherever `steps`
-    divides the training timesteps and ω > 1 (the pipeline guides above 1 alone). Elsewhere diffusers' levels have gaps (it steps from t to
-    t − ⌊1000 / steps⌋); ours have none.
+    The picture equals that of diffusers' `StableDiffusionPipeline` with a `DDIMScheduler` (η = 0) and the same seeds
+    - for ω ≥ 1.  The pipeline takes any smaller ω for 1; here ω = 0.5 is halfway between the two texts, and 0 the null text alone;
+    - for "leading" spacing with any offset and number of steps, and for "trailing" spacing where `steps` divides the training timesteps.
+      Elsewhere diffusers' levels have gaps or overlap, as it steps from t to t − ⌊1000 / steps⌋; ours join;
+    - without clip_sample and thresholding, of which a prior warns when it is made.
     """
+    check_prior(prior)
     batch = len(prompt) if isinstance(prompt, (list, tuple)) else 1
     checks.expect(batch > 0, "prompt", "an empty list", "at least one string")
     guidance_scale = checks.number("guidance_scale", guidance_scale, least=0)
@@ -159,7 +169,10 @@ def invert(
     z0: (B, 4, h, w).  Yields one `Step` per timestep, the noise level rising; the last `z_next` is the latent that `sample` with the
     same settings would start from, up to the error of the approximation.
     """
-    checks.finite("z0", checks.tensor("z0", z0, "(B, 4, h, w)", dimensions=(4,)))
+    check_prior(prior)
+    channels = prior.latent_shape()[0]
+    checks.finite("z0", checks.tensor("z0", z0, f"(B, {channels}, h, w)", dimensions=(4,)))
+    checks.expect(z0.shape[1] == channels, "z0", f"shape {tuple(z0.shape)}", f"(B, {channels}, h, w)")
     guidance_scale = checks.number("guidance_scale", guidance_scale, least=0)
     timesteps = prior.timesteps(steps)
     text_embedding = prior.embed_text(checks.strings("prompt", prompt, len(z0)))

@@ -343,7 +343,7 @@ def _feasible(canvas: torch.Tensor, oversampling: int, bounds: tuple[float, floa
 
 def _check(operator: FourierMagnitude, y: torch.Tensor) -> None:
     ours = isinstance(operator, FourierMagnitude)
-    checks.expect(ours, "operator", f"a {type(operator).__name__}", "a FourierMagnitude", checks.ArgumentTypeError)
+    checks.expect(ours, "operator", type(operator).__name__, "a FourierMagnitude", checks.ArgumentTypeError)
     operator.A_dagger(y)  # names what is wrong with y
     precise = y.dtype in (torch.float32, torch.float64)
     checks.expect(precise, "y", f"dtype {y.dtype}", "torch.float32 or torch.float64", checks.ArgumentTypeError)

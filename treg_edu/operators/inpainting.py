@@ -31,7 +31,7 @@ class Inpainting(LinearOperator):
         height, width = checks.integer("height", height), checks.integer("width", width)
         inside = top + height <= H and left + width <= W
         checks.expect(inside, "box", f"top {top}, left {left}, height {height}, width {width}", f"a box inside an image of {H}×{W}")
-        mask = torch.ones(H, W, dtype=torch.bool)
+        mask = torch.ones(H, W, dtype=torch.bool, device="cpu")
         mask[top : top + height, left : left + width] = False
         return cls(mask)
 

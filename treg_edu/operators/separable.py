@@ -117,8 +117,8 @@ class SuperResolution(SeparableOperator):
         """Rows of the cubic kernel, stretched by the factor so that nothing aliases, each of sum 1: (n / factor, n)."""
         fits = n % self.factor == 0
         checks.expect(fits, "factor", self.factor, f"a divisor of the height and of the width of x, one of which is {n}")
-        centres = (torch.arange(n // self.factor, dtype=torch.float64) + 0.5) * self.factor - 0.5
-        D = cubic_kernel((torch.arange(n) - centres[:, None]) / self.factor)
+        centres = (torch.arange(n // self.factor, dtype=torch.float64, device="cpu") + 0.5) * self.factor - 0.5
+        D = cubic_kernel((torch.arange(n, device="cpu") - centres[:, None]) / self.factor)
         return D / D.sum(1, keepdim=True)
 
     def image_side(self, m: int) -> int:
@@ -153,11 +153,10 @@ class GaussianBlur(SeparableOperator):
         checks.expect(self.kernel_size % 2, "kernel_size", kernel_size, "an odd integer, so that the kernel has a centre")
 
     def matrix(self, n: int) -> torch.Tensor:
-        """The Gaussian taps about each pixel, reflected at the ends: (n, n)."""
-        offsets = torch.arange(self.kernel_size) - self.kernel_size // 2
+        offsets = torch.arange(self.kernel_size, device="cpu") - self.kernel_size // 2
         taps = torch.exp(-(offsets.double() ** 2) / (2 * self.sigma**2))
-        columns = reflect(torch.arange(n)[:, None] + offsets, n)
-        return torch.zeros(n, n, dtype=torch.float64).scatter_add_(1, columns, (taps / taps.sum()).expand(n, -1))
+        columns = reflect(torch.arange(n, device="cpu")[:, None] + offsets, n)
+        return torch.zeros(n, n, dtype=torch.float64, device="cpu").scatter_add_(1, columns, (taps / taps.sum()).expand(n, -1))
 
     def image_side(self, m: int) -> int:
         """m: a blur keeps the size."""

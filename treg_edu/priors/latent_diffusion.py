@@ -41,6 +41,7 @@ class LatentDiffusion:
         )
         informed = scheduler.alphas_cumprod.min() > 0
         checks.expect(informed, "scheduler", "ᾱ that falls to 0 (rescale_betas_zero_snr)", "above 0: no estimate of z₀ is left there")
+        self._warn_of_clipping()
         came, expected = unet.config.in_channels, vae.config.latent_channels
         checks.expect(came == expected, "unet", f"{came} channels", f"the {expected} of the latents")
         came, expected = unet.config.cross_attention_dim, text_encoder.config.hidden_size
@@ -49,6 +50,16 @@ class LatentDiffusion:
         checks.expect(both, "clip", f"a {type(clip).__name__}", "a CLIP with an image tower and a text tower")
         for network in (vae, unet, text_encoder, clip):
             network.requires_grad_(False).eval()
+
+    def _warn_of_clipping(self) -> None:
+        """Clipping is for pixels; a latent is larger than 1 in many places."""
+        clips = [name for name in ("clip_sample", "thresholding") if self.scheduler.config.get(name)]
+        if clips:
+            warnings.warn(
+                f"scheduler: its {' and '.join(clips)} would clip the estimate of z₀ in diffusers' pipeline; the solvers here do not, so that "
+                "pictures differ from the pipeline's",
+                stacklevel=3,
+            )
 
     @property
     def device(self) -> torch.device:
@@ -106,8 +117,8 @@ class LatentDiffusion:
             if len(tokens) > limit:
                 lost = self.tokenizer.decode(tokens[limit - 1 : -1])
                 warnings.warn(f"prompt: {len(tokens)} tokens, the prior takes {limit}; cut from {text!r}: {lost!r}", stacklevel=4)
-        cut = self.tokenizer(texts, padding=padding, truncation=True, max_length=limit, return_tensors="pt")
-        return cut.input_ids.to(self.device)
+        cut = self.tokenizer(texts, padding=padding, truncation=True, max_length=limit)
+        return torch.tensor(cut.input_ids, device=self.device)
 
     # ---- CLIP's shared space
 

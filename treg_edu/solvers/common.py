@@ -8,8 +8,12 @@ from typing import Any
 import torch
 
 from .. import checks, noise
+from ..diffusion import check_prior
 from ..operators.protocol import check_operator, image_shape
 from ..priors import LatentDiffusion
+
+
+__all__ = ["Problem", "pose", "warn_of_size"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,7 @@ def pose(
     seed: noise.Seed,
 ) -> Problem:
     """The arguments that every solver takes, checked, and embedded, moved and seeded."""
-    is_prior = callable(getattr(prior, "predict_noise", None))
-    checks.expect(is_prior, "prior", repr(prior), "a prior, such as load_prior() gives", checks.ArgumentTypeError)
+    check_prior(prior)
     checks.finite("y", checks.tensor("y", y, "(B, C, …)"))
     checks.expect(y.ndim >= 2, "y", f"shape {tuple(y.shape)}", "(B, C, …), a batch of measurements")
     check_operator(operator, prior.device)

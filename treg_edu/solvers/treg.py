@@ -99,7 +99,7 @@ def pixel_solver(operator: Any, iterations: int | None, start: torch.Tensor | No
     if start is not None:
         shape = (len(problem.y), 3, *problem.size)
         checks.finite("start", checks.tensor("start", start, "(B, 3, H, W)"))
-        checks.expect(tuple(start.shape) == shape, "start", f"shape {tuple(start.shape)}", f"{shape}")
+        checks.expect(tuple(start.shape) == shape, "start", f"shape {tuple(start.shape)}", f"{shape}, one for each sample")
         settings["start"] = start.to(problem.y)
     return functools.partial(pixel_step_nonlinear, **settings)
 
