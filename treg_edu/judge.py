@@ -38,8 +38,8 @@ class Judge:
     def embed_labels(self, texts: str | Iterable[str]) -> torch.Tensor:
         """B strings → (B, p), not normalised; one string is a list of one."""
         limit = self.tokenizer.model_max_length
-        tokens = self.tokenizer(as_list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt").input_ids
-        return self.text_encoder(input_ids=tokens.to(self.text_encoder.device)).text_embeds
+        tokens = self.tokenizer(as_list(texts), padding=True, truncation=True, max_length=limit).input_ids
+        return self.text_encoder(input_ids=torch.tensor(tokens, device=self.text_encoder.device)).text_embeds
 
     @torch.no_grad()
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:

@@ -25,8 +25,10 @@ def generators(seed: Seed, batch: int) -> list[torch.Generator]:
         many = many.tolist()
     checks.expect(isinstance(many, (list, tuple, range)), "seed", repr(seed), expected, checks.ArgumentTypeError)
     checks.expect(len(many) == batch, "seed", f"{len(many)} seeds for a batch of {batch}", "one int or one seed per sample")
+    whole = [checks.as_integer(each) for each in many]
+    checks.expect(None not in whole, "seed", repr(seed), expected, checks.ArgumentTypeError)
     # torch takes 64 bits, as signed or unsigned
-    return [torch.Generator("cpu").manual_seed(checks.integer("seed", each, -(2**63), 2**64 - 1)) for each in many]
+    return [torch.Generator("cpu").manual_seed(checks.integer("seed", each, -(2**63), 2**64 - 1)) for each in whole]
 
 
 def per_sample(generator: Generators, batch: int) -> list[torch.Generator | None]:
