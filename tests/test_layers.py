@@ -15,10 +15,11 @@ LEVELS = [
     {"judge", "diffusion"},
     {"consistency", "negation"},
     {"solvers"},
-    {"experiments", "training", "figures", "exercises", "pipeline", "deepinv"},
+    {"figures", "exercises"},
+    {"experiments", "training", "pipeline", "deepinv"},
     {"bench", "widgets"},
-    {"cli"},
     {""},  # the package itself
+    {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
