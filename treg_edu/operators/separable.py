@@ -153,6 +153,7 @@ class GaussianBlur(SeparableOperator):
         checks.expect(self.kernel_size % 2, "kernel_size", kernel_size, "an odd integer, so that the kernel has a centre")
 
     def matrix(self, n: int) -> torch.Tensor:
+        """The Gaussian taps about each pixel, reflected at the ends: (n, n)."""
         offsets = torch.arange(self.kernel_size, device="cpu") - self.kernel_size // 2
         taps = torch.exp(-(offsets.double() ** 2) / (2 * self.sigma**2))
         columns = reflect(torch.arange(n, device="cpu")[:, None] + offsets, n)
