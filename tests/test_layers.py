@@ -41,7 +41,7 @@ def rooms(path):
     """Of what is imported, the rooms of the package; "" where the package itself is asked for a name of its own."""
     for name in imported(path):
         if name.split(".")[0] == "treg_edu":
-            room = (name.split(".") + [""])[1]
+            room = [*name.split("."), ""][1]
             yield room if room in LEVEL else ""
 
 

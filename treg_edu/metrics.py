@@ -43,7 +43,8 @@ def psnr(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
     x_hat, x = _pair(x_hat, x)
-    return peak_signal_noise_ratio(x_hat, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    with x.device:  # torchmetrics makes tensors on torch's default device
+        return peak_signal_noise_ratio(x_hat, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
 
 
 def ssim(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -54,7 +55,8 @@ def ssim(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     x_hat, x = _pair(x_hat, x)
-    return cast(torch.Tensor, structural_similarity_index_measure(x_hat, x, data_range=1.0, reduction="none"))
+    with x.device:  # as in psnr
+        return cast(torch.Tensor, structural_similarity_index_measure(x_hat, x, data_range=1.0, reduction="none"))
 
 
 @torch.no_grad()

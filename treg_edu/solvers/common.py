@@ -12,7 +12,6 @@ from ..diffusion import check_prior
 from ..operators.protocol import check_operator, image_shape
 from ..priors import LatentDiffusion
 
-
 __all__ = ["Problem", "pose", "warn_of_size"]
 
 
