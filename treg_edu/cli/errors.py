@@ -10,6 +10,9 @@ import typer
 
 from ..checks import ArgumentError
 
+OF_TRAINING = ("accelerate", "resvg_py")
+"""The modules of the extra "train"."""
+
 
 def one_line_errors(command):
     """The command, with what a user got wrong told in one line on stderr, and exit code 2."""

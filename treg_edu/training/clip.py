@@ -7,6 +7,9 @@ find them, the text locked. The judge goes the other way round: its image tower 
 """
 
 import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +28,10 @@ CAPTIONS = 16  # draws of one caption for each concept
 LOG_SCALE, SMOOTHING = 3.4, 0.1  # a temperature of 1/30 to begin with: towers that know something already need not begin softly
 TURNED = 1 / 3  # share of images with their colours turned
 
+Features = Callable[[torch.Tensor], torch.Tensor]
 
-def train_tokenizer(frame, phrases=()):
+
+def train_tokenizer(frame: pd.DataFrame, phrases: Iterable[str] = ()) -> Any:
     """A `CLIPTokenizer` whose byte-pair vocabulary is learnt from the captions, and from phrases."""
     from tokenizers.pre_tokenizers import ByteLevel
     from tokenizers.trainers import BpeTrainer
@@ -48,7 +53,7 @@ def train_tokenizer(frame, phrases=()):
     return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=TOKENS)
 
 
-def text_config(tokenizer, layers, features=WIDTH):
+def text_config(tokenizer: Any, layers: int, features: int = WIDTH) -> dict[str, Any]:
     return dict(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
@@ -63,7 +68,7 @@ def text_config(tokenizer, layers, features=WIDTH):
     )
 
 
-def new_clip(tokenizer, image_tower):
+def new_clip(tokenizer: Any, image_tower: Any) -> Any:
     """An image tower and the text transformer of OpenAI's CLIP, joined by projections."""
     from transformers import CLIPTextConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
@@ -74,14 +79,14 @@ def new_clip(tokenizer, image_tower):
     return VisionTextDualEncoderModel(config, vision_model=image_tower)
 
 
-def new_text_tower(tokenizer):
+def new_text_tower(tokenizer: Any) -> Any:
     """The text tower of `new_clip` alone."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     return CLIPTextModel(CLIPTextConfig(**text_config(tokenizer, layers=3)))
 
 
-def new_judge_text(tokenizer, features):
+def new_judge_text(tokenizer: Any, features: int) -> Any:
     """The judge's text tower: a smaller text transformer, with as many `features` as its image tower has."""
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
@@ -151,7 +156,7 @@ class TextLoss(nn.Module):
         return (1 - F.cosine_similarity(self.text_features(tokens).float(), self.names)).mean()
 
 
-def image_features(tower):
+def image_features(tower: Any) -> Features:
     """The pooled features of x in [0, 1], (B, 3, H, W) → (B, d), at the side that the tower wants, as a function."""
     side = tower.config.image_size
 
@@ -162,7 +167,7 @@ def image_features(tower):
     return features
 
 
-def clip_features(clip):
+def clip_features(clip: Any) -> tuple[Features, Features]:
     """(image features of x in [0, 1], text features of tokens), as functions."""
     pooled = image_features(clip.vision_model)
     return (
@@ -171,13 +176,13 @@ def clip_features(clip):
     )
 
 
-def judge_features(image_tower, text_tower):
+def judge_features(image_tower: Any, text_tower: Any) -> tuple[Features, Features]:
     """The same for the judge."""
     return image_features(image_tower), lambda tokens: text_tower(input_ids=tokens).text_embeds
 
 
 @torch.no_grad()
-def least_squares(features, corpus, names, ridge=1.0):
+def least_squares(features: Features, corpus: str | Path, names: torch.Tensor, ridge: float = 1.0) -> torch.Tensor:
     """The linear map W, (p, d), with which the features of the training images, F (N, d), come nearest to their names, T (N, p).
 
     W = Tᵀ F (Fᵀ F + ridge · tr(Fᵀ F) / d · I)⁻¹, scaled to entries as large as those of a new layer: only cosines with it are asked for.
@@ -190,13 +195,13 @@ def least_squares(features, corpus, names, ridge=1.0):
     return w / (w.std() * w.shape[1] ** 0.5)
 
 
-def whiten(text_projection, pooled):
+def whiten(text_projection: nn.Linear, pooled: torch.Tensor) -> None:
     """Set a projection to (1/N Σ p pᵀ)^(−1/2), so that the features of N pooled states (N, d) begin in all directions."""
     values, vectors = torch.linalg.eigh(pooled.T @ pooled / len(pooled))
     text_projection.weight.data.copy_(vectors @ torch.diag(values.clamp(min=1e-4 * values.max()).rsqrt()) @ vectors.T)
 
 
-def captions(tokenizer, frame, seed=0):
+def captions(tokenizer: Any, frame: pd.DataFrame, seed: int = 0) -> torch.Tensor:
     """One caption of every label, drawn CAPTIONS times, the label alone first, as tokens (CAPTIONS, C, L)."""
     generator = torch.Generator().manual_seed(seed)
     members = [group for _, group in frame.groupby("label", sort=False)]
@@ -208,7 +213,18 @@ def captions(tokenizer, frame, seed=0):
     return tokenise(tokenizer, texts).unflatten(0, (CAPTIONS, -1))
 
 
-def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=5e-4, weight_decay=0.05, seed=0):
+def train_on_images(
+    loss: nn.Module,
+    keys: torch.Tensor,
+    corpora: Sequence[str | Path],
+    out: str | Path,
+    *,
+    minutes: float,
+    batch_size: int = 64,
+    peak: float = 5e-4,
+    weight_decay: float = 0.05,
+    seed: int = 0,
+) -> dict[str, float]:
     """Train `loss` with augmented images of `corpora` as queries.  The first corpus has all of the concepts.
 
     keys: (draws, C, …), one draw a step.  Returns the log of the loop.
@@ -223,21 +239,20 @@ def train_on_images(loss, keys, corpora, out, *, minutes, batch_size=64, peak=5e
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
-def pictures(corpora):
+def pictures(corpora: Sequence[str | Path]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(images, how often each is drawn, its concept as one-hot) of the training splits: (N, 3, 64, 64), (N,), (N, C)."""
-    parts = [data.load(corpus, "train") for corpus in corpora]
+    parts = [data.load(corpus, "train", "further" if number else "corpus") for number, corpus in enumerate(corpora)]
     labels = set(parts[0][1]["label"])
     for corpus, (_, frame) in zip(corpora, parts):
-        if unknown := [label for label in frame["label"] if label not in labels]:
-            raise checks.ArgumentError(
-                f"further: {unknown[0]!r} of {corpus} is no concept of {corpora[0]}, whose texts the images are told apart by"
-            )
+        unknown = [label for label in frame["label"] if label not in labels]
+        expected = f"concepts of {str(corpora[0])!r} alone, whose texts the images are told apart by"
+        checks.expect(not unknown, "further", f"{str(corpus)!r} with {', '.join(map(repr, unknown[:1]))}", expected)
     frames = [frame for _, frame in parts]
     concepts = F.one_hot(torch.tensor(pd.concat([frame["label"] for frame in frames]).factorize()[0])).float()
     return torch.cat([x for x, _ in parts]), shares(frames), concepts
 
 
-def shares(frames):
+def shares(frames: Sequence[pd.DataFrame]) -> torch.Tensor:
     """How often each row of all frames is drawn, (N,), up to a factor: those that one frame has of one label and style as often as one row.
 
     A picture that is redrawn in several ways thus counts once beside itself.
@@ -245,13 +260,13 @@ def shares(frames):
     return torch.tensor(pd.concat([1 / frame.groupby(["label", "style"])["label"].transform("size") for frame in frames]).to_numpy())
 
 
-def read(tokenizer, texts):
+def read(tokenizer: Any, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """(tokens, ends): (N, TOKENS), and where each text's end token is, (N,)."""
     tokens = tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt").input_ids
     return tokens, (tokens == tokenizer.eos_token_id).int().argmax(1)
 
 
-def take_weights(tower, tokenizer, theirs, their_tokenizer):
+def take_weights(tower: Any, tokenizer: Any, theirs: Any, their_tokenizer: Any) -> None:
     """Give a text tower the weights of another, and the words that both know their vectors."""
     words, their_words = tower.get_input_embeddings().weight.detach().clone(), theirs.get_input_embeddings().weight.detach()
     their_index = their_tokenizer.get_vocab()
@@ -263,13 +278,13 @@ def take_weights(tower, tokenizer, theirs, their_tokenizer):
 
 
 @torch.no_grad()
-def said_by(tower, tokenizer, texts):
+def said_by(tower: Any, tokenizer: Any, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """(states, ends): the hidden states of each text, (N, TOKENS, d), and where each ends, (N,)."""
     tokens, ends = read(tokenizer, texts)
     return torch.cat([tower(input_ids=part.to(tower.device)).last_hidden_state.cpu() for part in tokens.split(256)]), ends
 
 
-def distinct_captions(frame, draws=6, seed=0):
+def distinct_captions(frame: pd.DataFrame, draws: int = 6, seed: int = 0) -> tuple[list[str], list[int]]:
     """(texts, concepts): the labels in order, then other captions, and which label each is of; last the empty text, of none, −1."""
     generator = torch.Generator().manual_seed(seed)
     concept_of = {label: i for i, label in enumerate(dict.fromkeys(frame["label"]))}
@@ -280,15 +295,17 @@ def distinct_captions(frame, draws=6, seed=0):
     return [*of_text, ""], [*of_text.values(), -1]
 
 
-def lessons(count, concepts, phrases):
+def lessons(
+    count: int, concepts: Sequence[int], phrases: pd.DataFrame | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """What each text means, and what another tower's words for it are made of.
 
     count: how many captions come first, each with its place among `concepts`, −1 for none.  phrases: what `phrases.build` gives, or None.
     Returns (near, parts, source, weights), all (N, K): the concepts a text is near and its shares of them, which of the captions is to be
     mixed for it (for itself, itself; for a phrase, the labels it is near, which are the first captions), and with which weights.
     """
-    concepts = torch.tensor(concepts)[:, None]
-    near, parts = concepts.clamp(min=0), (concepts >= 0).float()
+    own = torch.tensor(concepts)[:, None]
+    near, parts = own.clamp(min=0), (own >= 0).float()
     source, weights = torch.arange(count)[:, None], torch.ones(count, 1)
     if phrases is None:
         return near, parts, source, weights
@@ -297,7 +314,9 @@ def lessons(count, concepts, phrases):
     return torch.cat([near, theirs]), torch.cat([parts, their_shares]), torch.cat([source, theirs]), torch.cat([weights, their_shares])
 
 
-def told(states, ends, source, weights, own_ends, itself):
+def told(
+    states: torch.Tensor, ends: torch.Tensor, source: torch.Tensor, weights: torch.Tensor, own_ends: torch.Tensor, itself: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What another tower says of a batch of texts, Σ_k w_k states[source_k], and at which of its places that counts: (B, L, d), (B, L).
 
     It counts from where both have read to the end, source and text; and everywhere for a text that is its own source (itself, (B,) bools)
@@ -310,7 +329,20 @@ def told(states, ends, source, weights, own_ends, itself):
     return mixed, (alike[:, None] | (position >= torch.maximum(own_ends, their_ends)[:, None])).float()
 
 
-def train_to_read(loss, tokenizer, captions, phrases, earlier, out, *, minutes, half=64, peak=1e-3, weight_decay=0.01, seed=0):
+def train_to_read(
+    loss: "ReadingLoss",
+    tokenizer: Any,
+    captions: tuple[list[str], list[int]],
+    phrases: pd.DataFrame | None,
+    earlier: tuple[torch.Tensor, torch.Tensor] | None,
+    out: str | Path,
+    *,
+    minutes: float,
+    half: int = 64,
+    peak: float = 1e-3,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+) -> dict[str, float]:
     """Train a `ReadingLoss`, on as many captions as phrases.  Returns the log of the loop.
 
     captions: what `distinct_captions` gives.  phrases: what `phrases.build` gives, or None.
@@ -338,7 +370,9 @@ def train_to_read(loss, tokenizer, captions, phrases, earlier, out, *, minutes, 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, decay=0.998, weight_decay=weight_decay, seed=seed)
 
 
-def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, seed=0):
+def train_to_name(
+    loss: nn.Module, texts: torch.Tensor, out: str | Path, *, minutes: float, peak: float = 1e-3, weight_decay: float = 0.01, seed: int = 0
+) -> dict[str, float]:
     """Train a `TextLoss`.  texts: (draws, C, L).  Returns the log of the loop."""
 
     def batch(generator):
@@ -347,14 +381,14 @@ def train_to_name(loss, texts, out, *, minutes, peak=1e-3, weight_decay=0.01, se
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
 
 
-def augment(x, generator):
+def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Everything but upside down: a classifier must name a thing in a style, a colour and a place that it has not seen."""
     x = data.shift_and_scale(data.bend(data.mirror(x, generator), generator), generator, degrees=12)
     x = data.recolour(data.turn_hue(x, generator, TURNED, TURNED / 3), generator)
     return data.erase(data.degrade(x, generator), generator)
 
 
-def mix(x, target, generator):
+def mix(x: torch.Tensor, target: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Mixtures λ x + (1 − λ) x' of images and of targets, λ uniform for each, in half of the batches  (mixup, Zhang et al. 2018)."""
     if torch.rand((), generator=generator) < 0.5:
         return x, target
@@ -363,13 +397,15 @@ def mix(x, target, generator):
     return pixels * x + (1 - pixels) * x.flip(0), concepts * target + (1 - concepts) * target.flip(0)
 
 
-def tokenise(tokenizer, texts):
+def tokenise(tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
     """Padded to the longest: the towers are causal and pool the first end token, so padding changes no feature."""
     return tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt").input_ids
 
 
 @torch.no_grad()
-def zero_shot(image_features, text_features, tokenizer, x, names, labels):
+def zero_shot(
+    image_features: Features, text_features: Features, tokenizer: Any, x: torch.Tensor, names: Sequence[str], labels: list[str]
+) -> dict[str, float]:
     """Held-out image → label among all labels.  {"top1", "top5"}: the shares of images whose name is the best, or among five."""
     features = torch.cat([image_features(part) for part in x.split(64)])
     own = [labels.index(name) for name in names]

@@ -11,16 +11,22 @@ CLIP and judge see them beside.
 
 import io
 import json
-import os
 import re
-import tarfile
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import checks, files
 from . import redraw
-from .data import one_file
+from .data import packed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Concept = Mapping[str, Any]
 
 CANVAS, GLYPH = 64, 56
 GROUPS = {3: "animals & nature", 4: "food & drink"}
@@ -70,14 +76,12 @@ FIREFOX_NAMES = {
 }  # fmt: skip
 
 
-def _member(folder, package, name):
+def _member(folder: str | Path, package: str, name: str) -> bytes:
     """The bytes of one file of an npm package, given as a .tgz of `npm pack` in `folder`."""
-    found = one_file("folder", folder, f"{package}-[0-9]*.tgz", "npm pack")
-    with tarfile.open(found) as archive:
-        return archive.extractfile(f"package/{name}").read()
+    return packed("folder", folder, f"{package}-[0-9]*.tgz", "npm pack", f"package/{name}")
 
 
-def concepts(folder):
+def concepts(folder: str | Path) -> list[Concept]:
     """The labels of the corpus: a list of {"label", "code", "keywords", "group"}, in Unicode's order."""
     rows = [row for row in json.loads(_member(folder, WORDS, "en/data.json")) if row.get("group") in GROUPS]
     return [
@@ -99,14 +103,14 @@ def _slug(label, joint="-"):
     return re.sub("[^a-z0-9]+", joint, label.lower()).strip("-")
 
 
-def drawings(folder, style):
+def drawings(folder: str | Path, style: str) -> Callable[[Concept], str | None]:
     """All SVG documents of a style, as a function from a concept to SVG text, or None where the style lacks it."""
     package, *_ = (PACKAGES | FURTHER)[style]
     pack = json.loads(_member(folder, package, "icons.json"))
     names = {_code(code): name for code, name in json.loads(_member(folder, package, "chars.json")).items()}
     icons, aliases = pack["icons"], pack.get("aliases", {})
 
-    def draw(concept):
+    def draw(concept: Concept) -> str | None:
         label = concept["label"]
         if label in NOT_MEANT.get(style, ()):
             return None
@@ -125,7 +129,7 @@ def drawings(folder, style):
     return draw
 
 
-def render(svg):
+def render(svg: str) -> np.ndarray | None:
     """SVG text → (64, 64, 3) uint8, the 56-pixel glyph in the middle of a white canvas; None for the few that resvg cannot draw."""
     import resvg_py
     from PIL import Image
@@ -139,7 +143,7 @@ def render(svg):
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
 
 
-def build(folder, seed=0):
+def build(folder: str | Path, seed: int = 0) -> "pd.DataFrame":
     """The corpus as a DataFrame: image, label, keywords, style, concept, group, split, licence.
 
     A picture that a second style ships unchanged is kept once. Of each concept with at least four images, one, of a style drawn with
@@ -151,14 +155,14 @@ def build(folder, seed=0):
     generator = np.random.default_rng(seed)
     rows = []
     for concept in concepts(folder):
-        kept = _distinct({style: _picture(draw[style], concept) for style in PACKAGES})
+        kept = _distinct({style: _picture(draw[style](concept)) for style in PACKAGES})
         held_out = generator.integers(len(kept)) if len(kept) >= MIN_STYLES_TO_HOLD_OUT else None
         for index, (style, pixels) in enumerate(kept.items()):
             rows.append(_row(concept, style, pixels, PACKAGES[style][1], "heldout" if index == held_out else "train"))
     return pd.DataFrame(rows)
 
 
-def build_further(folder, corpus):
+def build_further(folder: str | Path, corpus: "pd.DataFrame") -> "pd.DataFrame":
     """The concepts of `build` in the styles of FURTHER, all to train on: none that is another edition of a picture that `corpus` holds out.
 
     corpus: the DataFrame of `build`, or of the parquet that ships. Returns a DataFrame with the same columns.
@@ -170,13 +174,13 @@ def build_further(folder, corpus):
     for style, (_, licence, editions_of) in FURTHER.items():
         draw = drawings(folder, style)
         for concept in concepts(folder):
-            pixels = _picture(draw, concept)
+            pixels = _picture(draw(concept))
             if pixels is not None and not any((concept["label"], each) in held_out for each in editions_of):
                 rows.append(_row(concept, style, pixels, licence, "train"))
     return pd.DataFrame(rows)
 
 
-def build_redrawn(folder, corpus, seed=0):
+def build_redrawn(folder: str | Path, corpus: "pd.DataFrame", seed: int = 0) -> "pd.DataFrame":
     """Every training picture of `corpus` drawn again in each of `redraw.WAYS`, under its own style.
 
     corpus: as in `build_further`.  Returns a DataFrame with the same columns.
@@ -189,15 +193,17 @@ def build_redrawn(folder, corpus, seed=0):
     for row in corpus.query("split == 'train'").itertuples():
         concept = of_label[row.label]
         generator = np.random.default_rng([seed, zlib.crc32(row.image["path"].encode())])
+        svg = draw[row.style](concept)
+        if svg is None:
+            checks.fail("folder", f"no {row.label!r} in the style {row.style!r}", "the packages that the corpus was made from")
         for way in redraw.WAYS:
-            pixels = _picture(lambda each: way(draw[row.style](each), generator), concept)  # noqa: B023, called at once
+            pixels = _picture(way(svg, generator))
             if pixels is not None:
                 rows.append(_row(concept, row.style, pixels, row.licence, "train"))
     return pd.DataFrame(rows)
 
 
-def _picture(draw, concept):
-    svg = draw(concept)
+def _picture(svg: str | None) -> np.ndarray | None:
     pixels = render(svg) if svg else None
     return None if pixels is None or pixels.std() < 2 else pixels
 
@@ -233,7 +239,7 @@ def _mse(a, b):
     return np.mean((a / 255.0 - b / 255.0) ** 2)
 
 
-def save(frame, path):
+def save(frame: "pd.DataFrame", path: str | Path) -> None:
     """Write the corpus as parquet, readable with pandas and, image column decoded, with `datasets`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -245,8 +251,5 @@ def save(frame, path):
     }
     table = pa.Table.from_pandas(frame, preserve_index=False)
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    pq.write_table(table, beside)
-    os.replace(beside, path)
+    with files.written_beside(path) as beside:
+        pq.write_table(table, beside)

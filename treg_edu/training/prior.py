@@ -1,10 +1,11 @@
 """From the four trainings to what ships: `data/prior`, a diffusers Stable Diffusion folder with its CLIP, and `data/judge`."""
 
-import json
 import os
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .. import files
 from ..priors.loading import RECOMMENDED
@@ -12,7 +13,7 @@ from ..priors.loading import RECOMMENDED
 WRITTEN_BY_HAND = ("README.md", "samples.png", "nearest.png")
 
 
-def text_tower(clip):
+def text_tower(clip: Any) -> Any:
     """The `CLIPTextModel` inside a CLIP, as the pipeline wants it."""
     from transformers import CLIPTextModel
 
@@ -21,7 +22,7 @@ def text_tower(clip):
     return tower.eval()
 
 
-def save_prior(folder, vae, unet, clip, tokenizer, scheduler, recommended):
+def save_prior(folder: str | Path, vae: Any, unet: Any, clip: Any, tokenizer: Any, scheduler: Any, recommended: Mapping[str, Any]) -> None:
     """Write a folder that `StableDiffusionPipeline.from_pretrained` and `treg_edu.load_prior` both read, in float16 safetensors."""
     from diffusers import StableDiffusionPipeline
 
@@ -41,16 +42,16 @@ def save_prior(folder, vae, unet, clip, tokenizer, scheduler, recommended):
         clip.half().save_pretrained(beside / "clip", max_shard_size="15MB")
         side = clip.config.vision_config.image_size
         preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": side}, "do_normalize": True}
-        (beside / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n", encoding="utf-8")
+        files.write_text(beside / "clip" / "preprocessor_config.json", files.json_text(preprocessing))
         files.write_text(beside / RECOMMENDED, files.json_text(recommended))
 
 
-def _load_as_float32(config):
+def _load_as_float32(config: Path) -> None:
     """transformers loads a network in the dtype its config names, diffusers in float32; the pipeline needs one dtype."""
-    config.write_text(json.dumps({**files.read_json(config), "dtype": "float32"}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    files.write_text(config, files.json_text({**files.read_json(config), "dtype": "float32"}))
 
 
-def save_judge(folder, image_encoder, text_encoder, tokenizer):
+def save_judge(folder: str | Path, image_encoder: Any, text_encoder: Any, tokenizer: Any) -> None:
     """Write a folder that `treg_edu.load_judge` reads, in float16 safetensors."""
     with replacing(folder, keep=WRITTEN_BY_HAND) as beside:
         image_encoder.half().save_pretrained(beside / "image_encoder")
@@ -59,7 +60,7 @@ def save_judge(folder, image_encoder, text_encoder, tokenizer):
 
 
 @contextmanager
-def replacing(folder, keep=()):
+def replacing(folder: str | Path, keep: Sequence[str] = ()) -> Iterator[Path]:
     """A folder beside `folder` to write into, which takes its place at the end, and is removed if writing fails.
 
     keep: names of files to take over from the folder that is replaced.

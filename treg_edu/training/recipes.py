@@ -10,7 +10,9 @@ Under `accelerate launch` every process trains and the first one alone writes; t
 """
 
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
@@ -22,72 +24,67 @@ from . import corpus as corpora
 from . import phrases as phrase_books
 from .prior import replacing
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Figures = dict[str, Any]
+"""What `treg-edu train` prints: numbers, lists of them, or texts, by name."""
+
 RECOMMENDED = {"treg": {"steps": 25, "guidance_scale": 4.0, "null_prompt": "", "every": 2, "until": 1.0}}  # for a prior that has none yet
 CLIP_TOWER, JUDGE_TOWER = (0, 96), (1, 112)  # which EfficientNet-Lite, and the side of what it sees
 CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the batches
 
 
-def make_corpus(folder, path):
+def make_corpus(folder: str | Path, path: str | Path) -> Figures:
     """Render the corpus.  Returns how many images there are, of how many labels, and how many of them are held out."""
     return saved_corpus(corpora.build(folder), path)
 
 
-def make_further(folder, path, corpus):
+def make_further(folder: str | Path, path: str | Path, corpus: str | Path) -> Figures:
     """Render the concepts of `corpus` in further styles, none of them held out.  Returns the same as `make_corpus`."""
-    import pandas as pd
-
-    return saved_corpus(corpora.build_further(folder, pd.read_parquet(corpus)), path)
+    return saved_corpus(corpora.build_further(folder, data.read_corpus(corpus)), path)
 
 
-def make_redrawn(folder, path, corpus):
+def make_redrawn(folder: str | Path, path: str | Path, corpus: str | Path) -> Figures:
     """Redraw the training pictures of `corpus`.  Returns the same as `make_corpus`."""
-    import pandas as pd
-
-    return saved_corpus(corpora.build_redrawn(folder, pd.read_parquet(corpus)), path)
+    return saved_corpus(corpora.build_redrawn(folder, data.read_corpus(corpus)), path)
 
 
-def saved_corpus(frame, path):
+def saved_corpus(frame: "pd.DataFrame", path: str | Path) -> Figures:
     corpora.save(frame, path)
     return {"images": len(frame), "labels": frame["label"].nunique(), "held out": int((frame["split"] == "heldout").sum())}
 
 
-def make_phrases(folder, path, corpus):
+def make_phrases(folder: str | Path, path: str | Path, corpus: str | Path) -> Figures:
     """English phrases and which concepts of `corpus` they are near.
 
-    Returns how many there are, and how many concepts any is of, see `phrases_of`.
+    Returns how many there are, and of how many concepts there are some, see `phrases_of`.
     """
-    import pandas as pd
-
-    frame = pd.read_parquet(corpus)
+    frame = data.read_corpus(corpus)
     labels, found = list(dict.fromkeys(frame["label"])), phrase_books.build(folder, frame)
     with files.written_beside(path) as beside:
         found.to_parquet(beside)
     return {"phrases": len(found), "labels": len(phrases_of(found, labels)), "of": len(labels)}
 
 
-def read_phrases(path, labels):
+def read_phrases(path: str | Path | None, labels: list[str]) -> "pd.DataFrame | None":
     """What `make_phrases` wrote for a corpus of these labels; None for no file."""
-    import pandas as pd
-
     if path is None:
         return None
-    if not Path(path).is_file():
-        raise checks.MissingFileError(f"phrases: no {str(path)!r}, expected a parquet file that `treg-edu train phrases` wrote")
-    found = pd.read_parquet(path)
-    if (most := max(map(max, found["concepts"]))) >= len(labels):
-        raise checks.ArgumentError(
-            f"phrases: {str(path)!r} names concept {most}, expected numbers below {len(labels)}, the labels of the corpus"
-        )
+    found = data.read_parquet("phrases", path, "phrases", ("text", "concepts", "shares"))
+    most = max(map(max, found["concepts"]), default=0)
+    expected = f"numbers below {len(labels)}, that of the corpus's labels"
+    checks.expect(most < len(labels), "phrases", f"{str(path)!r} with concept {most}", expected)
     return found
 
 
-def phrases_of(found, labels):
+def phrases_of(found: "pd.DataFrame", labels: list[str]) -> dict[str, list[str]]:
     """{label: the phrases whose share of it is at least a half}."""
     plain = found[found["shares"].str[0] >= 0.5]
     return {labels[first]: list(texts) for first, texts in plain.groupby(plain["concepts"].str[0])["text"]}
 
 
-def make_tokenizer(frame, runs, phrases=None):
+def make_tokenizer(frame: "pd.DataFrame", runs: str | Path, phrases: "pd.DataFrame | None" = None) -> Any:
     """The tokenizer in `runs`, learnt from the training captions, and the phrases if any, the first time."""
     from accelerate import PartialState
 
@@ -99,23 +96,20 @@ def make_tokenizer(frame, runs, phrases=None):
     return tokenizer_of(runs)
 
 
-def tokenizer_of(runs):
+def tokenizer_of(runs: str | Path) -> Any:
     """The tokenizer that `train_text` learnt."""
     from transformers import CLIPTokenizer
 
-    folder = Path(runs) / "tokenizer"
-    if not folder.is_dir():
-        raise checks.MissingFileError(f"out: no {str(folder)!r}; expected a tokenizer there, run `treg-edu train text` first")
-    return CLIPTokenizer.from_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(made_by("text", Path(runs) / "tokenizer"))
 
 
-def train_vae(corpus, runs, minutes):
+def train_vae(corpus: str | Path, runs: str | Path, minutes: float) -> Figures:
     """The autoencoder.  Returns its log, and PSNR and latent statistics of the held-out images."""
     model, log = vae.train(corpus, Path(runs) / "vae", minutes=minutes)
     return finish(runs, "vae", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
 
 
-def train_decoder(corpus, runs, minutes):
+def train_decoder(corpus: str | Path, runs: str | Path, minutes: float) -> Figures:
     """The autoencoder's decoder, further.  Returns the same as `train_vae`."""
     from diffusers import AutoencoderKL
 
@@ -124,7 +118,9 @@ def train_decoder(corpus, runs, minutes):
     return finish(runs, "decoder", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
 
 
-def train_text(corpus, runs, minutes, start=None, phrases=None):
+def train_text(
+    corpus: str | Path, runs: str | Path, minutes: float, start: str | Path | None = None, phrases: str | Path | None = None
+) -> Figures:
     """The text tower of the prior's CLIP.  Returns its log, and how many of the directions that its labels' states span are in use.
 
     start: a prior whose tower to go on from, and whose states a U-Net knows; they change as little as the new vocabulary allows.
@@ -132,8 +128,8 @@ def train_text(corpus, runs, minutes, start=None, phrases=None):
     """
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    if start is not None and not (Path(start) / "text_encoder").is_dir():
-        raise checks.MissingFileError(f"start: no text_encoder in {str(start)!r}, expected the folder of a prior")
+    there = start is None or (Path(start) / "text_encoder").is_dir()
+    checks.expect(there, "start", f"{str(start)!r}, without text_encoder/", "the folder of a prior", checks.MissingFileError)
     frame = data.load(corpus, "train")[1]
     labels, captions = list(dict.fromkeys(frame["label"])), clip.distinct_captions(frame)
     book = read_phrases(phrases, labels)
@@ -150,7 +146,9 @@ def train_text(corpus, runs, minutes, start=None, phrases=None):
     return finish(runs, "text", {"": model}, log, lambda: effective_rank(model.cpu(), clip.tokenise(tokenizer, labels)))
 
 
-def train_clip(corpus, runs, minutes, photographs=None, further=()):
+def train_clip(
+    corpus: str | Path, runs: str | Path, minutes: float, photographs: str | Path | None = None, further: Sequence[str | Path] = ()
+) -> Figures:
     """The image tower of the prior's CLIP, its text tower locked.  Returns its log, and how often a held-out image finds its name.
 
     photographs: a folder with what `lite.image_tower` begins from; otherwise it begins from nothing.
@@ -174,7 +172,9 @@ def train_clip(corpus, runs, minutes, photographs=None, further=()):
     return finish(runs, "clip", {"": model.cpu()}, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
-def train_judge(corpus, runs, minutes, photographs=None, further=()):
+def train_judge(
+    corpus: str | Path, runs: str | Path, minutes: float, photographs: str | Path | None = None, further: Sequence[str | Path] = ()
+) -> Figures:
     """The judge: its image tower in 9/10 of the minutes, then its text tower.
 
     photographs, further, and what is returned: as in `train_clip`.
@@ -190,39 +190,39 @@ def train_judge(corpus, runs, minutes, photographs=None, further=()):
     scale, in_evaluation = torch.nn.Parameter(torch.tensor(clip.LOG_SCALE)), [image_tower] if photographs else ()
     loss = clip.Loss(image_features, names, [image_tower, names], scale, in_evaluation)
     log = clip.train_on_images(loss, concepts[None], [corpus, *further], out, minutes=minutes * 9 / 10, seed=JUDGE_SEEDS[1])
-    loss = clip.TextLoss(text_features, names.cpu()(concepts).detach(), text_tower)
-    said = clip.train_to_name(loss, texts, out / "text", minutes=minutes / 10, seed=JUDGE_SEEDS[1])
+    naming = clip.TextLoss(text_features, names.cpu()(concepts).detach(), text_tower)
+    said = clip.train_to_name(naming, texts, out / "text", minutes=minutes / 10, seed=JUDGE_SEEDS[1])
     log |= {f"text {name}": value for name, value in said.items()}
     parts = {"image_encoder": image_tower.cpu(), "text_encoder": text_tower.cpu()}
     return finish(runs, "judge", parts, log, lambda: zero_shot(image_features, text_features, tokenizer, corpus))
 
 
-def factored(matrix):
+def factored(matrix: torch.Tensor) -> torch.nn.Sequential:
     """A module that gives, by their numbers, the rows of a matrix (C, d) as a text tower of width k = clip.WIDTH can say them.
 
     U_k S_k V_kᵀ, the nearest matrix of rank k  (Eckart & Young 1936), up to a factor.
     """
     u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
     vectors, directions = u[:, : clip.WIDTH] * s[: clip.WIDTH], vh[: clip.WIDTH].T
-    names = torch.nn.Embedding(*vectors.shape), torch.nn.Linear(*directions.T.shape, bias=False)
+    names = torch.nn.Embedding(*vectors.shape), torch.nn.Linear(directions.shape[1], directions.shape[0], bias=False)
     names[0].weight.data, names[1].weight.data = vectors / vectors.std(), directions.contiguous()
     return torch.nn.Sequential(*names)
 
 
-def texts_of(corpus, runs):
+def texts_of(corpus: str | Path, runs: str | Path) -> tuple[Any, torch.Tensor]:
     """(tokenizer, `clip.captions` of the training split)."""
     tokenizer = tokenizer_of(runs)
     return tokenizer, clip.captions(tokenizer, data.load(corpus, "train")[1])
 
 
-def taught_text_tower(runs):
+def taught_text_tower(runs: str | Path) -> Any:
     """The text tower that `train_text` finished."""
     from transformers import CLIPTextModel
 
     return CLIPTextModel.from_pretrained(finished(runs, "text"), dtype=torch.float32).eval()
 
 
-def load_judge_towers(folder):
+def load_judge_towers(folder: Path) -> tuple[Any, Any]:
     """(image tower, text tower) of a judge that a training saved."""
     from transformers import CLIPTextModelWithProjection, EfficientNetModel
 
@@ -232,7 +232,9 @@ def load_judge_towers(folder):
     )
 
 
-def train_unet(corpus, runs, minutes, start=None, phrases=None):
+def train_unet(
+    corpus: str | Path, runs: str | Path, minutes: float, start: str | Path | None = None, phrases: str | Path | None = None
+) -> Figures:
     """The denoiser.  Returns its log, and its loss on the held-out images.
 
     start: the folder of a U-Net to begin from; a run that resumes goes on from its checkpoint.
@@ -245,14 +247,14 @@ def train_unet(corpus, runs, minutes, start=None, phrases=None):
     return finish(runs, "unet", {"": model}, log, lambda: denoising_loss(model.cpu(), scheduler, encoder, tower, tokenizer, corpus))
 
 
-def autoencoder(runs):
+def autoencoder(runs: str | Path) -> Any:
     """The autoencoder with its further trained decoder, if there is one; the encoder, and so the latents, are the same."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(latest(runs, "vae", "decoder"))
 
 
-def zero_shot(image_features, text_features, tokenizer, corpus):
+def zero_shot(image_features: clip.Features, text_features: clip.Features, tokenizer: Any, corpus: str | Path) -> Figures:
     """Held-out images against all labels, see `clip.zero_shot`."""
     x, frame = data.load(corpus, "heldout")
     labels = list(dict.fromkeys(data.load(corpus, "train")[1]["label"]))
@@ -260,7 +262,7 @@ def zero_shot(image_features, text_features, tokenizer, corpus):
 
 
 @torch.no_grad()
-def effective_rank(model, tokens):
+def effective_rank(model: Any, tokens: torch.Tensor) -> Figures:
     """{"effective rank"}: (Σσ)² / Σσ² of the centred pooled states of the labels, what a denoiser has to tell them apart by."""
     pooled = model(input_ids=tokens).pooler_output
     s = torch.linalg.svdvals(pooled - pooled.mean(0))
@@ -268,7 +270,7 @@ def effective_rank(model, tokens):
 
 
 @torch.no_grad()
-def denoising_loss(model, scheduler, encoder, tower, tokenizer, corpus, seed=0):
+def denoising_loss(model: Any, scheduler: Any, encoder: Any, tower: Any, tokenizer: Any, corpus: str | Path, seed: int = 0) -> Figures:
     """{"held-out loss"}: the training loss on each held-out image with its label, at noise levels spread evenly over the schedule."""
     x, frame = data.load(corpus, "heldout")
     latents = unet.cache_latents(encoder, x, copies=1)["latents"][:, 0]
@@ -281,7 +283,7 @@ def denoising_loss(model, scheduler, encoder, tower, tokenizer, corpus, seed=0):
     return {"held-out loss": sum(len(part[0]) * loss(*part).item() for part in parts) / len(x)}
 
 
-def export(runs, folder):
+def export(runs: str | Path, folder: str | Path) -> Figures:
     """`folder`/prior and `folder`/judge from the finished trainings.  The prior keeps the recommended settings that it has."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import AutoModel, CLIPTokenizer
@@ -307,7 +309,7 @@ def export(runs, folder):
     return {name: f"{sum(file.stat().st_size for file in (folder / name).rglob('*')) / 2**20:.1f} MiB" for name in ("prior", "judge")}
 
 
-def unpack(folder, runs):
+def unpack(folder: str | Path, runs: str | Path) -> list[str]:
     """The inverse of `export`, for trainings that go on from what ships: everything but the U-Net, which is a `start`.
 
     Returns the names of the trainings that `runs` then holds as finished.
@@ -316,8 +318,9 @@ def unpack(folder, runs):
     from transformers import AutoModel, CLIPTextModel
 
     folder, runs = Path(folder), Path(runs)
-    if lacking := [name for name in ("prior", "judge") if not (folder / name).is_dir()]:
-        raise checks.MissingFileError(f"data: no {lacking[0]} in {str(folder)!r}, expected a folder with prior/ and judge/")
+    for name in ("prior", "judge"):
+        came = f"{str(folder)!r}, without {name}/"
+        checks.expect((folder / name).is_dir(), "data", came, "a folder with prior/ and judge/", checks.MissingFileError)
     with replacing(runs / "tokenizer") as beside:
         shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
     both_towers = AutoModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
@@ -332,31 +335,35 @@ def unpack(folder, runs):
     return list(models)
 
 
-def finished(runs, name):
+def finished(runs: str | Path, name: str) -> Path:
     """The folder of a finished training."""
-    folder = Path(runs) / name / "final"
-    if not folder.is_dir():
-        raise checks.MissingFileError(f"out: no {str(folder)!r}; expected a finished training there, run `treg-edu train {name}` first")
+    return made_by(name, Path(runs) / name / "final")
+
+
+def made_by(command: str, folder: Path) -> Path:
+    """`folder`, which `treg-edu train COMMAND` makes."""
+    came, expected = f"no {str(folder)!r}", f"one that `treg-edu train {command}` made; run it first"
+    checks.expect(folder.is_dir(), "out", came, expected, checks.MissingFileError)
     return folder
 
 
-def expect_same_text_tower(model, runs):
+def expect_same_text_tower(model: Any, runs: str | Path) -> None:
     """The U-Net reads the states of the text tower that `train_text` finished, so no CLIP may ship with another.
 
-    Equal as float16, as shipped.
+    Both are compared as float16, which is what ships.
     """
     taught, ours = taught_text_tower(runs).half().state_dict(), model.text_model.state_dict()
-    if taught.keys() != ours.keys() or not all(torch.equal(ours[name].half(), value) for name, value in taught.items()):
-        folder, expected = finished(runs, "clip"), finished(runs, "text")
-        raise checks.ArgumentError(f"out: the CLIP in {str(folder)!r} has another text tower, expected the one in {str(expected)!r}")
+    same = taught.keys() == ours.keys() and all(torch.equal(ours[name].half(), value) for name, value in taught.items())
+    came, expected = f"a CLIP in {str(finished(runs, 'clip'))!r} with another text tower", f"the one in {str(finished(runs, 'text'))!r}"
+    checks.expect(same, "out", came, expected)
 
 
-def latest(runs, name, further):
+def latest(runs: str | Path, name: str, further: str) -> Path:
     """The finished training `further`, which went on from `name`, or `name` where there was none."""
     return finished(runs, further if (Path(runs) / further / "final").is_dir() else name)
 
 
-def finish(runs, name, models, log, figures):
+def finish(runs: str | Path, name: str, models: Mapping[str, Any], log: Figures, figures: Callable[[], Figures]) -> Figures:
     """Save the models as `runs`/`name`/final.  Returns the log and the held-out figures; {} in all processes but the first.
 
     models: {subfolder: model}.  figures: a function, called once the models are safe.

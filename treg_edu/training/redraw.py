@@ -5,14 +5,17 @@ What the pixels of a picture cannot give a classifier, its source can: the same 
 
 import colorsys
 import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+Colour = Sequence[float] | np.ndarray
 
 COLOUR = re.compile(r"(?<!url\()#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
 DARK = 0.25  # luminance below which a part is a line rather than an area
 
 
-def recoloured(svg, change):
+def recoloured(svg: str, change: Callable[[Colour], Colour]) -> str:
     """Each colour (r, g, b) of the drawing, in [0, 1], replaced by change((r, g, b)), everywhere by the same."""
     changed = {}
 
@@ -27,20 +30,20 @@ def recoloured(svg, change):
     return COLOUR.sub(replace, svg)
 
 
-def outlined(svg, generator):
+def outlined(svg: str, generator: np.random.Generator) -> str:
     """A nearly black line of 1 to 3 % of the canvas around every part that has no line of its own."""
     start = svg.index(">") + 1
-    side = float(re.search(r'viewBox="[^"]* (\S+)"', svg).group(1))
+    side = float(re.findall(r'viewBox="[^"]* (\S+)"', svg)[0])
     width, grey = side * generator.uniform(0.01, 0.03), generator.integers(48)
     line = f'stroke="#{grey:02x}{grey:02x}{grey:02x}" stroke-width="{width:.3f}" stroke-linejoin="round" stroke-linecap="round"'
     return f"{svg[:start]}<g {line}>{svg[start:].removesuffix('</svg>')}</g></svg>"
 
 
-def luminance(colour):
+def luminance(colour: Colour) -> float:
     return float(np.dot(colour, (0.299, 0.587, 0.114)))
 
 
-def other_tones(svg, generator):
+def other_tones(svg: str, generator: np.random.Generator) -> str:
     """Every colour a little another one; in three drawings of ten, all hues turned by one angle as well."""
     turn = generator.uniform(-0.5, 0.5) if generator.random() < 0.3 else 0
 
@@ -52,19 +55,19 @@ def other_tones(svg, generator):
     return recoloured(svg, change)
 
 
-def few_tones(svg, generator):
+def few_tones(svg: str, generator: np.random.Generator) -> str:
     """Two to four colours drawn at random, from dark to light as the ones they replace."""
     lights = np.linspace(generator.uniform(0.05, 0.3), generator.uniform(0.7, 1), generator.integers(2, 5))
     colours = [colorsys.hls_to_rgb(generator.random(), light, generator.uniform(0.2, 1)) for light in lights]
     return recoloured(svg, lambda colour: colours[min(int(luminance(colour) * len(colours)), len(colours) - 1)])
 
 
-def inked(svg, generator):
+def inked(svg: str, generator: np.random.Generator) -> str:
     """With outlines, half of the time in other tones."""
     return outlined(other_tones(svg, generator) if generator.random() < 0.5 else svg, generator)
 
 
-def pale(svg, generator):
+def pale(svg: str, generator: np.random.Generator) -> str:
     """With outlines, the areas washed out."""
 
     def change(colour):
@@ -73,7 +76,7 @@ def pale(svg, generator):
     return outlined(recoloured(svg, change), generator)
 
 
-def line_art(svg, generator):
+def line_art(svg: str, generator: np.random.Generator) -> str:
     """Outlines on white; what is dark stays, in black."""
     dark = generator.uniform(0.6, 1.4) * DARK
     return outlined(recoloured(svg, lambda colour: (0, 0, 0) if luminance(colour) < dark else (1, 1, 1)), generator)

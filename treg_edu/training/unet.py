@@ -1,13 +1,19 @@
 """The denoiser: a `UNet2DConditionModel` on cached latents and cached text states, so that a step touches neither network."""
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from .. import files
 from . import data, loop
 from .clip import WIDTH, said_by
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIG = dict(
     sample_size=16,
@@ -59,7 +65,7 @@ class Loss(nn.Module):
 
 
 @torch.no_grad()
-def cache_latents(vae, x, copies=COPIES, seed=0):
+def cache_latents(vae: Any, x: torch.Tensor, copies: int = COPIES, seed: int = 0) -> dict[str, torch.Tensor]:
     """{"latents": (N, copies, 4, h, w)} of each image, unmoved and moved by a few pixels; where it stands is content, so only a few."""
     generator = torch.Generator().manual_seed(seed)
     moved = [x] + [data.shift_and_scale(x, generator, pixels=2, sizes=(1 / 1.06, 1 / 0.94)) for _ in range(copies - 1)]
@@ -68,7 +74,9 @@ def cache_latents(vae, x, copies=COPIES, seed=0):
 
 
 @torch.no_grad()
-def cache_captions(text_encoder, tokenizer, frame, phrases=None, seed=0):
+def cache_captions(
+    text_encoder: Any, tokenizer: Any, frame: "pd.DataFrame", phrases: Mapping[str, Sequence[str]] | None = None, seed: int = 0
+) -> dict[str, torch.Tensor]:
     """{"states": (M, L, d), "of_image": (N, 1 + CAPTIONS) indices into them}.  State 0 is the empty text; column 0 is the label.
 
     phrases: {label: texts}, of which PHRASES are drawn for each image, in so many columns more; captions instead for a label that has none.
@@ -90,7 +98,13 @@ def cache_captions(text_encoder, tokenizer, frame, phrases=None, seed=0):
     return {"states": states, "of_image": torch.tensor([[index[text] for text in row] for row in drawn])}
 
 
-def remembered(path, network, frame, make, phrases=None):
+def remembered(
+    path: Path,
+    network: nn.Module,
+    frame: "pd.DataFrame",
+    make: Callable[[], dict[str, torch.Tensor]],
+    phrases: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, torch.Tensor]:
     """The tensors of make(), kept beside `path` for a run that resumes with the same network, images, captions and phrases."""
     from accelerate import PartialState
     from safetensors.torch import load_file, save_file
@@ -101,13 +115,24 @@ def remembered(path, network, frame, make, phrases=None):
     path = path.with_name(f"{path.stem}-{digest[:12]}{path.suffix}")
     with PartialState().main_process_first():
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(make(), path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
+            with files.written_beside(path) as beside:
+                save_file(make(), beside)
     return load_file(path)
 
 
-def train(vae, text_encoder, tokenizer, corpus, out, *, minutes, start=None, phrases=None, batch_size=32, seed=0):
+def train(
+    vae: Any,
+    text_encoder: Any,
+    tokenizer: Any,
+    corpus: str | Path,
+    out: str | Path,
+    *,
+    minutes: float,
+    start: str | Path | None = None,
+    phrases: Mapping[str, Sequence[str]] | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> tuple[Any, Any, dict[str, float]]:
     """Train the U-Net on the latents and captions of the training split.  Returns (unet, scheduler, log).
 
     start: a folder with a U-Net to begin from, made with the same latents and text states; random weights if None.

@@ -1,5 +1,8 @@
 """The autoencoder: 64×64×3 pixels ↔ 16×16×4 latents."""
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -21,7 +24,7 @@ CONFIG = dict(
 KL_WEIGHT = 1e-4  # per latent element; an order more collapses the posterior
 
 
-def reconstruction_loss(x_hat, x):
+def reconstruction_loss(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """4 ‖x̂ − x‖² + |x̂ − x| + ½ |∇x̂ − ∇x|, each a mean: PSNR, flat areas, edges.  Images in [−1, 1]."""
     error = x_hat - x
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
@@ -52,7 +55,9 @@ class DecoderLoss(nn.Module):
         return reconstruction_loss(self.decoder(self.post_quant_conv(latents)).float(), images)
 
 
-def train(corpus, out, *, minutes, batch_size=8, peak=1.5e-3, seed=0):
+def train(
+    corpus: str | Path, out: str | Path, *, minutes: float, batch_size: int = 8, peak: float = 1.5e-3, seed: int = 0
+) -> tuple[Any, dict[str, float]]:
     """Train an `AutoencoderKL`, then make each latent channel zero-mean and unit-variance.  Returns (vae, log)."""
     from diffusers import AutoencoderKL
 
@@ -69,7 +74,9 @@ def train(corpus, out, *, minutes, batch_size=8, peak=1.5e-3, seed=0):
     return vae, log
 
 
-def train_decoder(vae, corpus, out, *, minutes, batch_size=8, peak=1e-3, seed=1):
+def train_decoder(
+    vae: Any, corpus: str | Path, out: str | Path, *, minutes: float, batch_size: int = 8, peak: float = 1e-3, seed: int = 1
+) -> tuple[Any, dict[str, float]]:
     """Go on with the decoder alone, on the posterior means of a frozen encoder, of images as sharp as they are.  Returns (vae, log)."""
     x, _ = data.load(corpus, "train")
     vae.requires_grad_(False)
@@ -86,7 +93,7 @@ def train_decoder(vae, corpus, out, *, minutes, batch_size=8, peak=1e-3, seed=1)
 
 
 @torch.no_grad()
-def standardise(vae, x):
+def standardise(vae: Any, x: torch.Tensor) -> None:
     """Fold an affine map per latent channel into the two quant convolutions, so that E(x) has mean 0 and deviation 1 in each.
 
     z ← (z − m) / s after `quant_conv`, and back before `post_quant_conv`; D(E(x)) is unchanged.
@@ -103,7 +110,7 @@ def standardise(vae, x):
 
 
 @torch.no_grad()
-def evaluate(vae, x):
+def evaluate(vae: Any, x: torch.Tensor) -> dict[str, Any]:
     """{"psnr": mean over images in dB, "latent_mean": [per channel], "latent_std": [per channel]} of images in [0, 1]."""
     latents = torch.cat([vae.encode(2 * part.to(vae.device) - 1).latent_dist.mode() for part in x.split(64)])
     x_hat = torch.cat([vae.decode(part).sample for part in latents.split(64)]).cpu() / 2 + 0.5
