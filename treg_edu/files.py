@@ -99,6 +99,21 @@ def read_json(path: str | os.PathLike, name: str = "path") -> Any:
 # A folder of results
 
 
+def check_writable(name: str, out: Path, most_bytes: int = 0) -> None:
+    """A folder, there or not, that files can be written to: its path is made on trial, and nothing of that is left.
+
+    name: the argument, for the error.  most_bytes: how much will be written.
+    """
+    home = next(parent for parent in (out, *out.parents) if parent.exists())
+    free = shutil.disk_usage(home).free
+    checks.expect(free >= most_bytes, name, f"{str(out)!r} on a disk with {free} bytes left", f"{most_bytes} free bytes")
+    try:
+        with tempfile.TemporaryDirectory(prefix=PART, dir=home) as trial:
+            (Path(trial) / out.relative_to(home)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        checks.fail(name, f"{str(out)!r}, which cannot be made or written to ({error.strerror})", "a folder, new or empty")
+
+
 def results_folder(name: str, out: str | os.PathLike) -> Path:
     """The folder of results to come, made and written to once before anything is computed for it.  name: the argument, for the error."""
     folder = Path(out)

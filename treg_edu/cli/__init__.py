@@ -6,13 +6,16 @@ Imports that cost seconds are made inside the commands.
 import typer
 
 from . import course
+from .errors import Program
 from .solve import solve
 from .studies import bench, demo, experiment_app
 from .train import train_app
 
-HELP = "Text-regularized latent diffusion inverse solvers: a course, and the tool to try them on a picture of yours."
+HELP = """Text-regularized latent diffusion inverse solvers: a course, and the tool to try them on a picture of yours.
 
-app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+--debug, anywhere, shows the traceback of an error."""
+
+app = typer.Typer(cls=Program, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 for command in (demo, solve, course.course, bench):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(course.lab)

@@ -1,19 +1,23 @@
 """What `treg-edu solve` writes and prints."""
 
+import warnings
 from pathlib import Path
 
 from ..checks import expect
-from ..files import is_leftover
+from ..files import check_writable, is_leftover
+from .errors import naming
 
 RESULTS = ("truth.png", "measurement.png", "measurement.safetensors", "reconstruction-*.png", "remeasured-*.png", "metrics.json")
 
 
-def check_out(out, overwrite):
-    """The folder to write to, as an absolute path; nothing of it is made yet."""
-    out = Path(out).resolve()
-    expect(not out.exists() or out.is_dir(), "out", f"{str(out)!r}, which is a file", "a folder, new or empty")
-    held = out.is_dir() and not all(is_leftover(each) for each in out.iterdir())
-    expect(overwrite or not held, "out", f"{str(out)!r}, which is not empty", "a new or empty folder, or --overwrite")
+def check_out(out, overwrite, most_bytes):
+    """The folder to write to, as an absolute path; nothing of it is left there yet.  most_bytes: what the results may take."""
+    with naming("out"):
+        out = Path(out).resolve()
+        expect(not out.exists() or out.is_dir(), "out", f"{str(out)!r}, which is a file", "a folder, new or empty")
+        held = out.is_dir() and not all(is_leftover(each) for each in out.iterdir())
+        expect(overwrite or not held, "out", f"{str(out)!r}, which is not empty", "a new or empty folder, or --overwrite")
+        check_writable("out", out, most_bytes)
     return out
 
 
@@ -33,7 +37,7 @@ def spectrum_picture(y):
 
 def write_pictures(folder, operator, x, y, x_hat, seeds):
     """Everything but the numbers: what was there, what was measured, what was found, and what it would measure as."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from treg_edu import images
     from treg_edu.operators import FourierMagnitude
@@ -45,7 +49,7 @@ def write_pictures(folder, operator, x, y, x_hat, seeds):
     if x is not None:
         images.save(x, folder / "truth.png")
     images.save(picture(y), folder / "measurement.png")
-    save_file({"y": y.contiguous()}, folder / "measurement.safetensors")
+    (folder / "measurement.safetensors").write_bytes(save({"y": y.contiguous()}))  # not save_file, which takes no name that is no text
     for seed, one in zip(seeds, x_hat.split(1)):
         images.save(one, folder / f"reconstruction-{seed}.png")
         images.save(picture(operator.A(one)), folder / f"remeasured-{seed}.png")
@@ -57,22 +61,37 @@ def load_grader():
 
     if not (files.data_folder() / "judge").is_dir():
         return None, []
-    return judge.load_judge(), sorted(set(images.captions()["label"]))
+    with naming("judge"):
+        return judge.load_judge(), sorted(set(images.captions()["label"]))
 
 
-def grade(operator, x, y, x_hat, prompt, seeds):
-    """The numbers of metrics.json: {"per_seed": [one dict a seed], "pixel_variance": over the seeds, None for one seed}."""
+def grade(operator, x, y, x_hat, prompt, seeds, grader):
+    """The numbers of metrics.json: {"per_seed": [one dict a seed], "pixel_variance": over the seeds, None for one seed}.
+
+    grader: `load_grader`'s.  A metric that cannot be computed is None, with a warning: the pictures stand without it.
+    """
     from treg_edu import metrics
 
-    judge, labels = load_grader()
-    columns = {"misfit": metrics.misfit(operator, x_hat, y).tolist()}
+    judge, labels = grader
+    wanted = {"misfit": lambda: metrics.misfit(operator, x_hat, y).tolist()}
     if x is not None:
-        columns |= {"psnr": metrics.psnr(x_hat, x).tolist(), "ssim": metrics.ssim(x_hat, x).tolist()}
+        wanted |= {"psnr": lambda: metrics.psnr(x_hat, x).tolist(), "ssim": lambda: metrics.ssim(x_hat, x).tolist()}
     if judge is not None:
-        columns["similarity"] = metrics.similarity(judge, x_hat, prompt).tolist()
-        columns["top5"], _ = metrics.top_k(judge, x_hat, labels)
+        wanted["similarity"] = lambda: metrics.similarity(judge, x_hat, prompt).tolist()
+        wanted["top5"] = lambda: metrics.top_k(judge, x_hat, labels)[0]
+    columns = {name: computed(name, compute) or [None] * len(seeds) for name, compute in wanted.items()}
     rows = [{"seed": seed} | dict(zip(columns, values)) for seed, *values in zip(seeds, *columns.values())]
-    return {"per_seed": rows, "pixel_variance": metrics.pixel_variance(x_hat).item() if len(seeds) > 1 else None}
+    variance = computed("pixel_variance", lambda: metrics.pixel_variance(x_hat).item()) if len(seeds) > 1 else None
+    return {"per_seed": rows, "pixel_variance": variance}
+
+
+def computed(name, compute):
+    """What `compute` returns, or None with a warning."""
+    try:
+        return compute()
+    except Exception as error:
+        warnings.warn(f"{name}: could not be computed ({type(error).__name__}: {error}); it is null in metrics.json", stacklevel=2)
+        return None
 
 
 def print_grades(grades, out):
@@ -84,8 +103,8 @@ def print_grades(grades, out):
     formats = {"seed": "{}", "misfit": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.3f}", "similarity": "{:.3f}"}
     table = Table(*[name for name in formats if name in rows[0]], *(["looks most like"] if "top5" in rows[0] else []))
     for row in rows:
-        cells = [form.format(row[name]) for name, form in formats.items() if name in row]
-        table.add_row(*cells, *row.get("top5", [])[:1])
+        cells = ["—" if row[name] is None else form.format(row[name]) for name, form in formats.items() if name in row]
+        table.add_row(*cells, *(row["top5"] or ["—"])[:1] if "top5" in row else [])
     console = Console()
     console.print(table)
     if grades["pixel_variance"] is not None:

@@ -14,7 +14,7 @@ from ..files import json_text, write_text, written_folder
 from .errors import naming, one_line_errors
 from .measured import OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
-from .results import RESULTS, check_out, grade, print_grades, write_pictures
+from .results import RESULTS, check_out, grade, load_grader, print_grades, write_pictures
 
 LARGEST_SIDE = 4096
 DTYPES = ("float32", "bfloat16", "float16")
@@ -102,7 +102,7 @@ def solve(
     check_numbers(seeds, seed, noise_seed, sigma, size)
     expect((image is None) != (measurement is None), "IMAGE, measurement", "neither" if image is None else "both", "one of them")
     expect(negation in (None, "hidden", "projected", "none"), "negation", repr(negation), "hidden, projected or none")
-    out = check_out(out, overwrite)
+    out = check_out(out, overwrite, most_bytes=0)
 
     import torch
 
@@ -139,11 +139,13 @@ def solve(
     if prior is None and (te.files.data_folder() / "images").is_dir():
         warn_of_words(prompt)
     all_seeds = list(range(seed, seed + seeds))
+    grader = load_grader()
+    check_out(out, overwrite, most_bytes=(2 * seeds + 3) * 12 * size**2)  # twelve bytes a pixel hold a PNG, or three floats
 
     with written_folder(out, RESULTS) as folder:
         x_hat = te.solve(te.SOLVERS[solver], model, physics, y.repeat(seeds, 1, 1, 1), prompt, seed=all_seeds, **settings).float().cpu()
-        grades = grade(physics, x, y, x_hat, prompt, all_seeds)
         write_pictures(folder, physics, x, y, x_hat, all_seeds)
+        grades = grade(physics, x, y, x_hat, prompt, all_seeds, grader)
         source = {"image": image and image.name, "measurement": measurement and measurement.name, "size": size, "prior": prior or "bundled"}
         operator_options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if value is not None}
         noise = {"sigma": sigma, "noise_seed": noise_seed} if measurement is None else {}
