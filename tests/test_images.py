@@ -109,6 +109,25 @@ def test_exif_orientation_is_applied(tmp_path):
     assert colour(x[:, :, :16]) == pytest.approx([0, 0, 1])
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0no TIFF at all", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\x09\0", b"\0"])
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])
+def test_metadata_that_cannot_be_read_refuses_no_pixels(tmp_path, exif, suffix):
+    picture = Image.new("RGB", (16, 16), BLUE)
+    assert colour(images.read(write(picture, tmp_path / f"a.{suffix}", exif=exif))) == pytest.approx([0, 0, 1], abs=0.02)
+
+
+@pytest.mark.parametrize("size", [(64, 64), 0, 2.5, "64", None, True])
+def test_a_wrong_size_is_not_told_as_a_damaged_file(tmp_path, size):
+    path = write(Image.new("RGB", (8, 8), RED), tmp_path / "a.png")
+    with pytest.raises(ValueError, match="^size: got"):
+        images.read(path, size)
+
+
+@pytest.mark.parametrize("size", [np.int64(8), torch.tensor(8)])
+def test_any_integer_is_a_size(tmp_path, size):
+    assert images.read(write(Image.new("RGB", (8, 8), RED), tmp_path / "a.png"), size).shape == (1, 3, 8, 8)
+
+
 def test_an_animation_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (16, 16), c) for c in (RED, GREEN, BLUE)]
     path = write(frames[0], tmp_path / "a.gif", save_all=True, append_images=frames[1:])

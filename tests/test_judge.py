@@ -1,10 +1,13 @@
 """treg_edu.judge against transformers called directly."""
 
+import shutil
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from treg_edu import load_judge, metrics
+from treg_edu.checks import ArgumentError
 from treg_edu.files import data_folder
 
 FOLDER = data_folder() / "judge"
@@ -100,6 +103,35 @@ def test_no_judge_there(tmp_path):
     for folder in (tmp_path / "none", str(tmp_path / "none")):
         with pytest.raises(FileNotFoundError, match="^folder: got .*none', where no judge is, expected"):
             load_judge(folder)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+
+@pytest.mark.parametrize(
+    "file", ["image_encoder/model.safetensors", "text_encoder/model.safetensors", "image_encoder/config.json", "tokenizer/tokenizer.json"]
+)
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: POINTER, lambda whole: whole[: len(whole) // 2]])
+def test_a_damaged_file_is_named(tmp_path, file, damage):
+    shutil.copytree(FOLDER, tmp_path / "judge")
+    path = tmp_path / "judge" / file
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ArgumentError, match=f"^folder: got .*{file}.*expected a whole file"):
+        load_judge(tmp_path / "judge")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "judge")
+    shutil.copy(FOLDER / "text_encoder" / "model.safetensors", tmp_path / "judge" / "image_encoder" / "model.safetensors")
+    with pytest.raises(ArgumentError, match="^folder: got .*image_encoder.*missing"):
+        load_judge(tmp_path / "judge")
+
+
+def test_pickles_are_not_opened(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "judge")
+    (tmp_path / "judge/image_encoder/model.safetensors").rename(tmp_path / "judge/image_encoder/pytorch_model.bin")
+    with pytest.raises(ArgumentError, match="^folder: got .*image_encoder' without a .safetensors.*pickles"):
+        load_judge(tmp_path / "judge")
 
 
 def test_what_ships_is_small_and_no_pickle():

@@ -53,7 +53,7 @@ def read(path: str | os.PathLike, size: int = 64) -> torch.Tensor:
     Orientation follows EXIF, transparency is laid on white, an animation gives its first frame; then `from_pil`.
     Raises FileNotFoundError, or ImageError where the file is no image, damaged, or too large to be decoded safely.
     """
-    path = Path(path)
+    path, size = Path(path), checks.integer("size", size)  # a wrong size is no damaged file
     if not path.exists():
         raise FileNotFoundError(f"path: got {str(path)!r}, which does not exist; expected an image file")
     if path.is_dir():
@@ -86,10 +86,17 @@ def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
     size = checks.integer("size", size)
     if 0 in image.size:
         raise ImageError(f"image: got {image.width}×{image.height} pixels, expected at least 1×1")
-    upright = ImageOps.exif_transpose(image)
-    square = ImageOps.fit(_on_white(_eight_bit(upright)), (size, size), Image.Resampling.LANCZOS)
+    square = ImageOps.fit(_on_white(_eight_bit(_upright(image))), (size, size), Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(square))
     return (pixels.permute(2, 0, 1)[None].float() / 255).contiguous()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says; as it is where its EXIF cannot be read, since the pixels can."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image.copy()
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -11,7 +11,9 @@ import torch
 
 from . import checks, files
 from .priors.latent_diffusion import as_list, resized
-from .priors.loading import without_bars
+from .priors.loading import fitting_tokenizer, readable, weights, without_bars
+
+__all__ = ["Judge", "load_judge"]
 
 __all__ = ["Judge", "load_judge"]
 
@@ -56,9 +58,9 @@ def load_judge(folder: str | Path | None = None, device: str | torch.device = "c
     if not folder.is_dir():
         checks.fail("folder", f"{str(folder)!r}, where no judge is", "the folder of one, or a whole installation", checks.MissingFileError)
     with without_bars():
-        image_encoder = EfficientNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32, use_safetensors=True)
-        return Judge(
-            image_encoder.to(device, memory_format=torch.channels_last),  # half the time on a CPU
-            CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32, use_safetensors=True).to(device),
-            CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        )
+        image_encoder = weights(EfficientNetModel, "folder", folder, "image_encoder", dtype=torch.float32)
+        text_encoder = weights(CLIPTextModelWithProjection, "folder", folder, "text_encoder", dtype=torch.float32)
+        with readable("folder", folder / "tokenizer"):
+            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+            fitting_tokenizer("folder", tokenizer, text_encoder.config)
+    return Judge(image_encoder.to(device, memory_format=torch.channels_last), text_encoder.to(device), tokenizer)  # half the time on a CPU

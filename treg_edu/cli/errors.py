@@ -7,6 +7,7 @@ No failure to print ends a command: characters that a stream lacks are replaced,
 
 import errno
 import functools
+import io
 import os
 import re
 import signal
@@ -80,7 +81,7 @@ def check_texts(given: dict[str, str | Path]) -> None:
         expect(len(text) <= LONGEST_TEXT, name, f"{len(text)} characters", f"at most {LONGEST_TEXT}")
         expect("\0" not in text, name, ascii(text), "a text without NUL characters")
         is_text = isinstance(value, Path) or not re.search("[\ud800-\udfff]", text)
-        expect(is_text, name, f"{ascii(text)}, which holds bytes that are no text in this locale", "a text")
+        expect(is_text, name, f"{text!a}, which holds bytes that are no text in this locale", "a text")
 
 
 def line_of(error: Exception) -> str | None:
@@ -91,10 +92,10 @@ def line_of(error: Exception) -> str | None:
         text = usage_error(error)
     elif isinstance(error, (ArgumentError, OSError, FloatingPointError)):
         text = str(error)
-    elif isinstance(error, ModuleNotFoundError) and error.name == "resvg_py":  # of the extra "train"
-        text = "resvg_py is not installed; pip install -c constraints.txt -e '.[train]' brings it"
+    elif isinstance(error, ModuleNotFoundError) and error.name in ("accelerate", "resvg_py"):  # of the extra "train"
+        text = f"{error.name} is not installed; the extra brings it: pip install 'treg_edu[train]'"
     elif isinstance(error, UnicodeEncodeError) and re.search("[\ud800-\udfff]", error.object):
-        text = f"path: got {ascii(error.object)}, which holds bytes that are no text in this locale, expected a text"
+        text = f"path: got {error.object!a}, which holds bytes that are no text in this locale, expected a text"
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
         text = "device: it ran out of memory, expected fewer --seeds, a smaller --size, or --dtype float16"
     else:
@@ -142,7 +143,7 @@ class SteadyStream:
     """A text stream that never fails: a character it lacks is replaced; after a failure to write the rest is dropped."""
 
     def __init__(self, stream: Any) -> None:
-        self.stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # None: closed by who started us
+        self.stream = io.StringIO() if stream is None else stream  # None: it was closed before the start
         self.failure: OSError | None = None
         if hasattr(self.stream, "reconfigure"):
             self.stream.reconfigure(errors="replace")
@@ -179,7 +180,7 @@ def steady_streams() -> Iterator[tuple[SteadyStream, SteadyStream]]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit(128 + n), so that a command cleans up; a signal that is ignored, as under nohup, stays ignored."""
+    """SIGTERM and SIGHUP raise SystemExit(128 + n), so that a command cleans up; what is ignored, as under nohup, stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
