@@ -431,10 +431,10 @@ def test_noise_is_distributed_as_deepinvs():
     ours = Inpainting(mask).measure(x, sigma, generator()) - mask * x
     noise_model = deepinv.physics.GaussianNoise(sigma, rng=generator(1))
     theirs = deepinv.physics.Inpainting((3, 64, 64), mask=mask.float()[None], noise_model=noise_model)(x) - mask * x
-    for noise in (ours, theirs):
-        assert noise[..., ~mask].abs().max() == 0
-        assert noise[..., mask].mean().abs() < 4 * sigma / noise[..., mask].numel() ** 0.5
-        assert noise[..., mask].std() == pytest.approx(sigma, rel=0.02)
+    for n in (ours, theirs):
+        assert n[..., ~mask].abs().max() == 0
+        assert n[..., mask].mean().abs() < 4 * sigma / n[..., mask].numel() ** 0.5
+        assert n[..., mask].std() == pytest.approx(sigma, rel=0.02)
 
 
 @pytest.mark.parametrize("operator", [SuperResolution(2), GaussianBlur(1.0, 5), Inpainting.box(8, 2, 2, 3, 3)])

@@ -281,7 +281,7 @@ def test_images_need_not_be_square(prior):
 )
 def test_deepinvs_linear_physics_drop_in(prior, physics):
     y = physics.A(rand(2, 3, 64, 64))
-    first, second = run(prior, physics, y, "fox", steps=2, every=1)
+    first, _ = run(prior, physics, y, "fox", steps=2, every=1)
     assert first.x_hat.shape == (2, 3, 64, 64)
     before = physics.A(prior.decode(first.z_t)) - y
     torch.testing.assert_close(first.misfit, (physics.A(first.x_hat) - y).square().flatten(1).mean(1).sqrt())
@@ -319,8 +319,8 @@ def test_ours_drop_into_deepinvs_sampler():
 
 def test_the_dtype_of_y_is_no_matter(prior):
     y = measure(BOX)
-    for operator, y in ((BOX, y), (GammaCorrection(2.2), y.clamp(0, 1))):
-        single, double = (run(prior, operator, each, "fox", steps=1)[-1].x_hat for each in (y, y.double()))
+    for operator, measured in ((BOX, y), (GammaCorrection(2.2), y.clamp(0, 1))):
+        single, double = (run(prior, operator, each, "fox", steps=1)[-1].x_hat for each in (measured, measured.double()))
         assert double.dtype == torch.float32
         torch.testing.assert_close(double, single, rtol=0, atol=1e-4)
 

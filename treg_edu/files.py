@@ -15,6 +15,7 @@ from . import checks
 __all__ = [
     "PACKAGE",
     "PART",
+    "check_writable",
     "data_folder",
     "is_leftover",
     "json_text",

@@ -56,8 +56,8 @@ class LatentDiffusion:
         clips = [name for name in ("clip_sample", "thresholding") if self.scheduler.config.get(name)]
         if clips:
             warnings.warn(
-                f"scheduler: its {' and '.join(clips)} would clip the estimate of z₀ in diffusers' pipeline; the solvers here do not, so that "
-                "pictures differ from the pipeline's",
+                f"scheduler: its {' and '.join(clips)} would clip the estimate of z₀ in diffusers' pipeline; the solvers here do not, so "
+                "that pictures differ from the pipeline's",
                 stacklevel=3,
             )
 
