@@ -34,6 +34,142 @@ def settings(prior):
     return prior.recommended["treg"] | {"steps": 5}
 
 
+def test_01_the_operator_written_out(x):
+    written = lines("01_forward_operators", "f, sigma = ", x=x[:1])
+    library = te.operators.SuperResolution(factor=16).measure(x[:1], 0.005, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(written["y"], library, rtol=0, atol=1e-5)
+
+
+def test_01_the_twin(x):
+    instruments = {
+        "bicubic ×16": te.operators.SuperResolution(16),
+        "blur": te.operators.GaussianBlur(5.0),
+        "box": te.operators.Inpainting.box(64, 16, 16, 32, 32),
+    }
+    written = lines("01_forward_operators", "def twin(", instruments=instruments, x=x[:1], sigma=0.005, pd=pd)["twin"]
+    for operator in instruments.values():
+        assert torch.equal(written(operator, x[:1], x[1:], 20), te.operators.twin(operator, x[:1], x[1:], iterations=20))
+
+
+def test_01_the_pseudo_inverse_and_tikhonov(x):
+    written = lines("01_forward_operators", "def spectral(", "lam = 1e-3", x=x)
+    operator, y = written["operator"], written["y"]
+    torch.testing.assert_close(written["A_dagger_y"].float(), operator.A_dagger(y), rtol=0, atol=1e-2)
+    near = operator.prox_l2(torch.zeros_like(x), y, gamma=1 / written["lam"])
+    for name in ("by_spectrum", "by_gradients"):
+        torch.testing.assert_close(written[name], near, rtol=0, atol=2e-3)
+
+
+def test_01_the_gradient_of_gamma_correction(x):
+    written = lines("01_forward_operators", "slope = 2.2", x=x)
+    torch.testing.assert_close(written["y"], written["operator"].A(x), rtol=0, atol=1e-5)
+    library = written["operator"].gradient(written["guess"].detach(), written["y"])
+    torch.testing.assert_close(written["by_hand"], library, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def magnitudes():
+    names = {"operator": te.operators.FourierMagnitude(oversampling=2), "phase_retrieval": te.phase_retrieval, "pd": pd}
+    return names | {"F": torch.fft.fft2, "F_inverse": torch.fft.ifft2}
+
+
+def test_02_phases_of_another(x):
+    written = lines("02_phase_retrieval_symmetries", "def with_phases(")["with_phases"]
+    torch.testing.assert_close(written(x, x.flip(0)), te.phase_retrieval.with_phases(x, x.flip(0)), rtol=0, atol=1e-4)
+
+
+def test_02_the_measurement(x, magnitudes):
+    written = lines("02_phase_retrieval_symmetries", "canvas = torch.zeros(", **magnitudes, a=x[:1])
+    assert torch.equal(written["canvas"], te.phase_retrieval.pad(x[:1]))
+    torch.testing.assert_close(written["y"], magnitudes["operator"].A(x[:1]), rtol=0, atol=1e-5)
+
+
+def test_02_the_symmetries_and_the_best_shift(x, magnitudes):
+    canvas = te.phase_retrieval.pad(x[:1].double())
+    assert torch.equal(te.phase_retrieval.shift(canvas, 25, 40), canvas.roll((25, 40), (-2, -1)))
+    assert torch.equal(te.phase_retrieval.rotate(canvas), canvas.flip((-2, -1)))
+    written = lines("02_phase_retrieval_symmetries", "def best_shift(", **magnitudes, canvas=canvas)
+    found = te.phase_retrieval.align(written["x_hat"], canvas, oversampling=1)
+    assert written["turned"] > written["upright"] and found.rotated
+    assert [int(found.dy) % 128, int(found.dx) % 128] == written["s_turned"]
+
+
+def test_02_error_reduction_and_hybrid_input_output(x, magnitudes):
+    """Few iterations of HIO, in double precision: it is chaotic."""
+    written = lines("02_phase_retrieval_symmetries", "def error_reduction(", "def hio(", **magnitudes, a=x[:1])
+    operator, y, start = (written[name] for name in ("operator", "y", "start"))
+    *_, last = te.phase_retrieval.error_reduction(operator, y, start, iterations=20)
+    mine = start
+    for _ in range(20):
+        mine = written["error_reduction"](mine, y)
+    torch.testing.assert_close(mine, last, rtol=0, atol=1e-9)
+    *_, last = te.phase_retrieval.hybrid_input_output(operator, y, start, iterations=5)
+    state = te.phase_retrieval.pad(start)
+    for _ in range(5):
+        state, mine = written["hio"](state, y)
+    torch.testing.assert_close(mine, last, rtol=0, atol=1e-9)
+
+
+def test_02_colour_variation(x, magnitudes):
+    written = lines("02_phase_retrieval_symmetries", "def colour_variation(", **magnitudes, x=x, interval=str)
+    torch.testing.assert_close(written["colour_variation"](x), te.phase_retrieval.colour_variation(x))
+
+
+def test_03_noise_in_one_jump(prior):
+    written = lines("03_ddim", "z0 = prior.encode(", prior=prior)
+    z0, eps, t, z_t = (written[name] for name in ("z0", "eps", "t", "z_t"))
+    assert torch.equal(z_t, te.diffusion.add_noise(z0, eps, prior.alpha_bar(t)))
+    of_diffusers = prior.scheduler.add_noise(z0, eps, torch.full((len(z0),), t))
+    torch.testing.assert_close(z_t, of_diffusers, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def noisy(prior):
+    """A latent, a text, and the notebook's names for them."""
+    start = torch.randn(1, *prior.latent_shape(), generator=torch.Generator().manual_seed(0))
+    return {"prior": prior, "start": start, "words": prior.embed_text(["tomato"]), "pd": pd}
+
+
+def test_03_tweedie(prior, noisy):
+    z, noise_hat = noisy["start"], prior.predict_noise(noisy["start"], 600, noisy["words"])
+    names = {
+        "noisy": {600: z},
+        "noise_hat": {600: noise_hat},
+        "z": torch.linspace(-3, 3, 5, dtype=torch.float64),
+        "Normal": torch.distributions.Normal,
+    }
+    written = lines("03_ddim", "weights, means, spread", "grid = ", "z0_hat = ", **noisy, **names)
+    assert torch.equal(written["z0_hat"], te.diffusion.tweedie(z, noise_hat, prior.alpha_bar(600)))
+
+
+def test_03_ddim_is_the_librarys_and_that_of_diffusers(prior, noisy):
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler.from_config(prior.scheduler.config, prediction_type="epsilon")  # it is handed noise, not v
+    scheduler.set_timesteps(10)
+    ours = lines("03_ddim", "def ddim(", "ours = list(ddim(", **noisy)["ours"]
+    library = te.diffusion.sample(prior, "tomato", steps=10, guidance_scale=1.0, seed=0)
+    for (t, z_t, noise, z_next), step in zip(ours, library, strict=True):
+        torch.testing.assert_close(z_next, step.z_next, rtol=0, atol=1e-4)
+        torch.testing.assert_close(z_next, scheduler.step(noise, t, z_t).prev_sample, rtol=0, atol=1e-4)
+
+
+def test_03_guidance(prior, noisy):
+    written = lines("03_ddim", "def guided(", **noisy)
+    ours = written["guided"](noisy["start"], 700)
+    library = te.diffusion.guided_noise(prior, noisy["start"], 700, noisy["words"], written["nothing"], 4.0)
+    torch.testing.assert_close(ours, library, rtol=0, atol=1e-4)
+
+
+def test_03_inversion(prior, x):
+    clean, texts = prior.encode(x), ["lion", "tomato"]
+    null, c = prior.embed_text(["", ""]), prior.embed_text(texts)
+    climb = lines("03_ddim", "def climb(", prior=prior)["climb"]
+    ours = climb(clean, lambda z, t: te.diffusion.guided_noise(prior, z, t, c, null, 1.0), steps=5)
+    *_, last = te.diffusion.invert(prior, clean, texts, steps=5)
+    torch.testing.assert_close(ours, last.z_next, rtol=0, atol=1e-4)
+
+
 def test_04_the_autoencoder(prior, x):
     written = lines("04_latent_data_consistency", "scale = ", prior=prior, x=x)
     torch.testing.assert_close(written["z"], prior.encode(x), rtol=0, atol=1e-5)
