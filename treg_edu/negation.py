@@ -39,7 +39,7 @@ def adaptive_negation(
     came, expected = image_feature.shape[-1], null_embedding.shape[-1]
     checks.expect(came == expected, "image_feature", f"width {came}", f"{expected}, the width of null_embedding")
     learning_rate = checks.number("learning_rate", learning_rate, above=0)
-    iterations = checks.integer("iterations", iterations)
+    iterations = checks.integer("iterations", iterations, 0)
     # In float32 at least: the square of this gradient is 0 in float16, and Adam divides by its root.
     dtype = torch.promote_types(null_embedding.dtype, torch.float32)
     c = null_embedding.detach().to(dtype, copy=True)
