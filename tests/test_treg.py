@@ -390,7 +390,7 @@ def test_settings_may_be_numpys_and_solvers_partial(prior):
 def test_an_operator_left_on_another_device(prior):
     physics = deepinv.physics.Inpainting(img_size=(3, 64, 64), mask=0.5, rng=torch.Generator().manual_seed(0)).to("meta")
     with pytest.raises(ValueError, match=r"^operator: got one on meta, expected cpu, where the prior is; call operator.to"):
-        next(te.treg(prior, physics, rand(1, 3, 64, 64), "fox", steps=1))
+        te.treg(prior, physics, rand(1, 3, 64, 64), "fox", steps=1)
 
 
 def test_features_and_states_of_different_widths(prior, monkeypatch):
@@ -399,7 +399,7 @@ def test_features_and_states_of_different_widths(prior, monkeypatch):
     with pytest.raises(
         ValueError, match="^negation: got 'hidden', which compares features of width 1024, expected the width of the text states, 192"
     ):
-        next(te.treg(prior, SR, Y, "fox", steps=1))
+        te.treg(prior, SR, Y, "fox", steps=1)
     assert run(prior, SR, Y, "fox", steps=1, negation=None)[-1].x_hat.isfinite().all()
 
 
@@ -426,6 +426,6 @@ def test_a_nonlinear_pixel_step_begins_where_it_is_told(prior):
 def test_a_start_that_does_not_fit_is_refused(prior):
     y = FourierMagnitude().A(torch.rand(2, 3, 64, 64))
     with pytest.raises(ValueError, match=r"^start: got shape \(1, 3, 64, 64\), expected \(2, 3, 64, 64\), one for each sample"):
-        next(te.treg(prior, FourierMagnitude(), y, "fox", start=torch.rand(1, 3, 64, 64)))
+        te.treg(prior, FourierMagnitude(), y, "fox", start=torch.rand(1, 3, 64, 64))
     with pytest.raises(ValueError, match="^start: got images, expected None"):
         te.treg(prior, SuperResolution(16), torch.rand(1, 3, 4, 4), "fox", start=torch.rand(1, 3, 64, 64))
