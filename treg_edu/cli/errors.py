@@ -92,7 +92,7 @@ def line_of(error: Exception) -> str | None:
         text = usage_error(error)
     elif isinstance(error, (ArgumentError, OSError, FloatingPointError)):
         text = str(error)
-    elif isinstance(error, ModuleNotFoundError) and error.name in ("accelerate", "resvg_py"):  # of the extra "train"
+    elif isinstance(error, ModuleNotFoundError) and error.name in OF_TRAINING:
         text = f"{error.name} is not installed; the extra brings it: pip install 'treg_edu[train]'"
     elif isinstance(error, UnicodeEncodeError) and re.search("[\ud800-\udfff]", error.object):
         text = f"path: got {error.object!a}, which holds bytes that are no text in this locale, expected a text"

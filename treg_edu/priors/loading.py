@@ -32,6 +32,7 @@ def load_prior(
     otherwise CLIP ViT-L/14, which Stable Diffusion 1.x uses.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from diffusers.utils import is_accelerate_available
     from transformers import AutoModel, CLIPTextModel, CLIPTokenizer
 
     source = _source(name)
@@ -40,7 +41,8 @@ def load_prior(
         clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
     preprocessing = _preprocessing(clip)
     recommended = _recommended(folder / RECOMMENDED)
-    of_diffusers, of_transformers = {"torch_dtype": dtype}, {"dtype": dtype}
+    # Without accelerate, which training alone needs, diffusers would warn that it cannot save memory while it reads the weights.
+    of_diffusers, of_transformers = {"torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}, {"dtype": dtype}
     with without_bars(), readable("name", folder):
         vae = weights(AutoencoderKL, "name", source, "vae", **of_diffusers)
         unet = weights(UNet2DConditionModel, "name", source, "unet", **of_diffusers)
