@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,22 @@ OF_TRAINING = ("accelerate", "resvg_py")
 class Program(TyperGroup):
     """The group of all commands: `main` runs one of them under the rules of this module."""
 
-    def main(self, args: Any = None, prog_name: str | None = None, standalone_mode: bool = True, **more: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         args = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in args and args[0] != "lab"  # JupyterLab has a --debug of its own
         if debug:
             args.remove("--debug")
         with steady_streams() as streams, ended_by_signals():
             try:
-                code = super().main(args, prog_name, standalone_mode=False, **more)
+                code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
             except Exception as error:
                 line = line_of(error)
                 if line is None:
@@ -84,7 +92,7 @@ def check_texts(given: dict[str, str | Path]) -> None:
         expect(is_text, name, f"{text!a}, which holds bytes that are no text in this locale", "a text")
 
 
-def line_of(error: Exception) -> str | None:
+def line_of(error: Any) -> str | None:
     """The line about an error that the user can mend; None for a bug."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return error.format_message()
