@@ -42,7 +42,8 @@ def load_prior(
     preprocessing = _preprocessing(clip)
     recommended = _recommended(folder / RECOMMENDED)
     # Without accelerate, which training alone needs, diffusers would warn that it cannot save memory while it reads the weights.
-    of_diffusers, of_transformers = {"torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}, {"dtype": dtype}
+    of_diffusers: dict[str, Any] = {"torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}
+    of_transformers: dict[str, Any] = {"dtype": dtype}
     with without_bars(), readable("name", folder):
         vae = weights(AutoencoderKL, "name", source, "vae", **of_diffusers)
         unet = weights(UNet2DConditionModel, "name", source, "unet", **of_diffusers)
@@ -203,7 +204,7 @@ def _preprocessing(clip: str | Path) -> dict:
         raise checks.MissingFileError(f"clip: got {came}, expected {expected}") from error
     settings = files.read_json(file, "clip")
     for entry in ("image_mean", "image_std"):
-        values = settings.get(entry) if isinstance(settings, dict) else None
+        values: Any = settings.get(entry) if isinstance(settings, dict) else None
         fits = (
             isinstance(values, list) and len(values) == 3 and all(isinstance(each, (int, float)) and math.isfinite(each) for each in values)
         )
