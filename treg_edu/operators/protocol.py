@@ -26,26 +26,74 @@ def is_linear(operator: Any) -> bool:
     return hasattr(operator, "prox_l2")
 
 
+@torch.no_grad()
 def image_shape(operator: Any, y: torch.Tensor, otherwise: tuple[int, int]) -> tuple[int, int]:
-    """(H, W) of the images that the operator measures as y, read off its back-projection.
+    """(H, W) of the images that the operator measures as y, read off its back-projection; its A is tried on images of that size.
 
-    Of one sample where A is nonlinear: deepinv's `PhaseRetrieval.A_dagger` is fifty iterations.
-    otherwise: the size to be tried where the operator has no way back, the one that the prior was trained at.
+    otherwise: the size where the operator has no way back, the one that the prior was trained at.
     """
-    if is_linear(operator):
-        return tuple(operator.A_adjoint(y).shape[-2:])
-    if callable(getattr(operator, "A_dagger", None)):
-        return tuple(operator.A_dagger(y[:1]).shape[-2:])
-    H, W = otherwise
-    measured = operator.A(y.new_zeros(len(y), 3, H, W))
-    came, expected = tuple(y.shape), f"{tuple(measured.shape)}, which operator.A makes of {len(y)} images of {H}×{W}"
-    checks.expect(came == tuple(measured.shape), "y", f"shape {came}", expected + "; for another size give the operator an A_dagger")
-    return otherwise
+    back = back_projection(operator, y)
+    size = otherwise if back is None else (back[-2], back[-1])
+    x = y.new_full((len(y), 3, *size), 0.5)
+    measured = measurement(operator, x, "" if back is None else f"; its back-projection of y has the shape {back}")
+    expected = f"{tuple(measured.shape)}, which operator.A makes of {len(y)} images of {size[0]}×{size[1]}"
+    hint = "; for another size give the operator an A_dagger" if back is None else ""
+    checks.expect(y.shape == measured.shape, "y", f"shape {tuple(y.shape)}", expected + hint)
+    checks.expect(back is None or back == x.shape, "operator", f"images of shape {back} from y", f"{tuple(x.shape)}")
+    return size
+
+
+def measurement(operator: Any, x: torch.Tensor, hint: str) -> torch.Tensor:
+    """A(x), a floating-point tensor.  An A that fails is the argument's error, which the hint ends."""
+    try:
+        measured = operator.A(x)
+    except checks.ArgumentError:  # one of ours says more
+        raise
+    except Exception as error:  # of a stranger's code
+        came = f"an A that fails on images of shape {tuple(x.shape)} ({reason(error)})"
+        checks.fail("operator", came, "one that measures batches of RGB images" + hint)
+    real = isinstance(measured, torch.Tensor) and measured.is_floating_point()
+    came = f"dtype {measured.dtype}" if isinstance(measured, torch.Tensor) else type(measured).__name__
+    checks.expect(real, "operator", f"an A that returns {came}", "one that returns a floating-point torch.Tensor")
+    return measured
+
+
+def back_projection(operator: Any, y: torch.Tensor) -> tuple[int, ...] | None:
+    """The shape of the images that the operator makes of y: (B, 3, H, W) if it fits; None where it has no way back.
+
+    Of one sample where A is nonlinear: deepinv's `PhaseRetrieval.A_dagger` is fifty iterations, and other nonlinear physics of deepinv
+    have one that needs an adjoint they lack.
+    """
+    linear = is_linear(operator)
+    way = operator.A_adjoint if linear else getattr(operator, "A_dagger", None)
+    if way is None:
+        return None
+    try:
+        back = way(y if linear else y[:1])
+    except checks.ArgumentError:
+        raise
+    except Exception as error:
+        if not linear:
+            return None
+        checks.fail("operator", f"an A_adjoint that fails on y of shape {tuple(y.shape)} ({reason(error)})", "one that takes y")
+    came = f"shape {tuple(back.shape)}" if isinstance(back, torch.Tensor) else type(back).__name__
+    fits = isinstance(back, torch.Tensor) and back.ndim == 4 and (not linear or back.is_floating_point())
+    checks.expect(fits, "operator", f"{came} from y", "real images (B, 3, H, W)")
+    return (len(y), *back.shape[1:])
+
+
+def reason(error: Exception) -> str:
+    """The type of an error and its first line, for another error to quote."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]]).rstrip(".")
 
 
 def vjp(operator: Any, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """J(x)ᵀ v by the operator's `A_vjp`, by autograd where it has none.  v: shape of A(x).  Returns the shape of x."""
-    return operator.A_vjp(x, v) if hasattr(operator, "A_vjp") else autograd_vjp(operator.A, x, v)
+    """J(x)ᵀ v by the operator's `A_vjp`, by autograd where it has none.  v: shape of A(x).  Returns the shape of x.
+
+    The images are real: of a complex product, as deepinv's `PhaseRetrieval` returns for a complex matrix, the real part counts.
+    """
+    product = operator.A_vjp(x, v) if hasattr(operator, "A_vjp") else autograd_vjp(operator.A, x, v)
+    return product.real if product.is_complex() else product
 
 
 @torch.no_grad()

@@ -42,9 +42,11 @@ def pose(
 ) -> Problem:
     """The arguments that every solver takes, checked, and embedded, moved and seeded."""
     check_prior(prior)
+    check_operator(operator, prior.device)
+    one = isinstance(y, torch.Tensor) or not hasattr(y, "x")  # deepinv's TensorList has one, of the operators that are stacked
+    checks.expect(one, "operator", "one that measures a list of tensors", "one that measures one tensor: wrap it, see docs/deepinv.md")
     checks.finite("y", checks.tensor("y", y, "(B, C, …)"))
     checks.expect(y.ndim >= 2, "y", f"shape {tuple(y.shape)}", "(B, C, …), a batch of measurements")
-    check_operator(operator, prior.device)
     batch, y = len(y), y.to(prior.device, torch.promote_types(prior.dtype, torch.float32))
     generators, timesteps = noise.generators(seed, batch), prior.timesteps(steps)
     size = image_shape(operator, y, prior.size)
