@@ -18,7 +18,7 @@ from test_images import hollow_png
 from typer.testing import CliRunner
 
 import treg_edu as te
-from treg_edu import bench, cli, files, images
+from treg_edu import bench, checks, cli, files, images
 from treg_edu.experiments import phase, quick
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
@@ -327,6 +327,97 @@ def test_a_failure_while_writing_leaves_nothing(fox, out, monkeypatch, failure, 
     assert out.exists() == exists
 
 
+# What fails late
+
+
+def forbidden(*_, **__):
+    raise AssertionError("nothing is solved before all is looked at")
+
+
+@pytest.mark.parametrize("free, fits", [(0, False), (30_000, False), (10**7, True)])
+def test_a_disk_without_room_is_told_before_the_solve(fox, out, monkeypatch, free, fits):
+    """Two seeds of 64×64 pixels take up to (2·2 + 3) · 12 · 64² = 344 064 bytes."""
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
+    if fits:
+        assert solve(fox, "--out", out).exit_code == 0
+        assert sum(file.stat().st_size for file in out.iterdir()) < 344_064
+    else:
+        monkeypatch.setattr(te, "solve", forbidden)
+        refused(solve(fox, "--out", out), out, "error: out: got ", f"a disk with {free} bytes left", "expected 344064 free bytes")
+
+
+def warned(result):
+    return [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+
+
+def test_a_metric_that_fails_leaves_the_pictures(fox, out):
+    """SSIM's window of 11 pixels does not fit into 4."""
+    result = run("solve", fox, "--prompt", "fox", "--out", out, "--size", 4, "--factor", 4, "--steps", 1, "--seeds", 2)
+    assert result.exit_code == 0
+    (line,) = [line for line in warned(result) if "metrics.json" in line]
+    assert line.startswith("warning: ssim: could not be computed (") and "Padding size" in line
+    report = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert [row["ssim"] for row in report["per_seed"]] == [None, None]
+    assert all(row[name] is not None for row in report["per_seed"] for name in ("misfit", "psnr", "similarity", "top5"))
+    assert {"reconstruction-0.png", "reconstruction-1.png", "truth.png"} <= {file.name for file in out.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "name, error",
+    [
+        ("misfit", ValueError("too small")),
+        ("psnr", RuntimeError("too small")),
+        ("similarity", MemoryError("too small")),
+        ("top_k", checks.ArgumentError("too small")),
+        ("pixel_variance", ValueError("too small")),
+        ("ssim", KeyError("a bug")),
+        ("pixel_variance", KeyError("a bug")),
+    ],
+    ids=repr,
+)
+def test_whichever_metric_fails_the_others_and_the_pictures_stand(fox, out, monkeypatch, name, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(te, "solve", lambda *_, **__: torch.rand(2, 3, 64, 64))
+    monkeypatch.setattr(te.metrics, name, fail)
+    column = {"top_k": "top5"}.get(name, name)
+    if isinstance(error, KeyError):  # a bug is shown as one, after all has been written
+        with pytest.raises(KeyError, match="a bug"):
+            solve(fox, "--out", out)
+    else:
+        result = solve(fox, "--out", out)
+        assert result.exit_code == 0
+        told = f"warning: {column}: could not be computed ({type(error).__name__}: too small); it is null in metrics.json"
+        assert warned(result) == [told]
+    report = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    missing = [
+        key for row in [*report["per_seed"], {"pixel_variance": report["pixel_variance"]}] for key, value in row.items() if value is None
+    ]
+    assert missing == ([column] if column == "pixel_variance" else [column] * 2)
+    assert (out / "reconstruction-1.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "spoil, part",
+    [
+        (lambda judge: (judge / "text_encoder" / "model.safetensors").unlink(), "text_encoder' without a .safetensors"),
+        (lambda judge: (judge / "tokenizer" / "tokenizer.json").write_text("{"), "tokenizer.json"),
+        (lambda judge: shutil.rmtree(judge / "image_encoder"), "image_encoder"),
+    ],
+    ids=["weights", "tokenizer", "folder"],
+)
+def test_a_judge_that_is_damaged_is_told_before_the_solve(fox, out, tmp_path, monkeypatch, spoil, part):
+    data = tmp_path / "data"
+    shutil.copytree(te.files.data_folder() / "judge", data / "judge")
+    (data / "images").symlink_to(te.files.data_folder() / "images")
+    spoil(data / "judge")
+    monkeypatch.setenv("TREG_EDU_DATA", str(data))
+    monkeypatch.setattr(te, "solve", forbidden)
+    refused(solve(fox, "--out", out, "--size", 64), out, "error: judge: got ", part)
+
+
 def test_a_prior_that_is_not_there(fox, out, tmp_path):
     for prior in (tmp_path, tmp_path / "absent", fox, "sd"):
         refused(solve(fox, "--out", out, "--prior", prior), out, "prior", str(prior), "model_index.json")
@@ -337,7 +428,8 @@ def test_settings_are_the_solvers_own_under_the_priors_under_the_users():
         pass
 
     recommended = {"steps": 50, "guidance_scale": 4.0, "lam": 1.0}
-    assert SOLVING.solver_settings(solver, recommended, {"steps": 7, "lam": None}) == {"steps": 7, "guidance_scale": 4.0}
+    with pytest.warns(UserWarning, match="^prior: its recommended.json has lam, which solver 'solver' does not take$"):
+        assert SOLVING.solver_settings(solver, recommended, {"steps": 7, "lam": None}) == {"steps": 7, "guidance_scale": 4.0}
     with pytest.raises(ValueError, match="lam: got 2.0.*solver 'solver' does not take it"):
         SOLVING.solver_settings(solver, recommended, {"lam": 2.0})
 

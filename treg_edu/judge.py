@@ -11,9 +11,7 @@ import torch
 
 from . import checks, files
 from .priors.latent_diffusion import as_list, resized
-from .priors.loading import fitting_tokenizer, readable, weights, without_bars
-
-__all__ = ["Judge", "load_judge"]
+from .priors.loading import fitting_tokenizer, readable, weights, without_reports
 
 __all__ = ["Judge", "load_judge"]
 
@@ -57,10 +55,11 @@ def load_judge(folder: str | Path | None = None, device: str | torch.device = "c
     folder = files.data_folder() / "judge" if folder is None else Path(folder)
     if not folder.is_dir():
         checks.fail("folder", f"{str(folder)!r}, where no judge is", "the folder of one, or a whole installation", checks.MissingFileError)
-    with without_bars():
-        image_encoder = weights(EfficientNetModel, "folder", folder, "image_encoder", dtype=torch.float32)
-        text_encoder = weights(CLIPTextModelWithProjection, "folder", folder, "text_encoder", dtype=torch.float32)
+    with without_reports():
+        settings: dict[str, Any] = {"dtype": torch.float32, "ignore_mismatched_sizes": True}  # `weights` tells them
+        image_encoder = weights(EfficientNetModel, "folder", folder, "image_encoder", **settings)
+        text_encoder = weights(CLIPTextModelWithProjection, "folder", folder, "text_encoder", **settings)
         with readable("folder", folder / "tokenizer"):
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-            fitting_tokenizer("folder", tokenizer, text_encoder.config)
+    fitting_tokenizer("folder", tokenizer, text_encoder.config)
     return Judge(image_encoder.to(device, memory_format=torch.channels_last), text_encoder.to(device), tokenizer)  # half the time on a CPU

@@ -126,7 +126,7 @@ def naming(argument: str) -> Iterator[None]:
     try:
         yield
     except (ArgumentError, OSError) as error:
-        raise ArgumentError(f"{argument}: {re.sub('^(path|name|folder): ', '', str(error))}") from error
+        raise ArgumentError(f"{argument}: {re.sub(f'^(path|name|folder|{argument}): ', '', str(error))}") from error
 
 
 @contextmanager

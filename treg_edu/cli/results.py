@@ -66,9 +66,10 @@ def load_grader():
 
 
 def grade(operator, x, y, x_hat, prompt, seeds, grader):
-    """The numbers of metrics.json: {"per_seed": [one dict a seed], "pixel_variance": over the seeds, None for one seed}.
+    """(grades, bugs): the numbers of metrics.json, and the errors of metrics that no input explains.
 
-    grader: `load_grader`'s.  A metric that cannot be computed is None, with a warning: the pictures stand without it.
+    grades: {"per_seed": [one dict a seed], "pixel_variance": over the seeds, None for one seed}.  A metric that cannot be computed is
+    None, with a warning: the pictures stand without it.  grader: `load_grader`'s.
     """
     from treg_edu import metrics
 
@@ -79,18 +80,21 @@ def grade(operator, x, y, x_hat, prompt, seeds, grader):
     if judge is not None:
         wanted["similarity"] = lambda: metrics.similarity(judge, x_hat, prompt).tolist()
         wanted["top5"] = lambda: metrics.top_k(judge, x_hat, labels)[0]
-    columns = {name: computed(name, compute) or [None] * len(seeds) for name, compute in wanted.items()}
+    bugs = []
+    columns = {name: computed(name, compute, bugs) or [None] * len(seeds) for name, compute in wanted.items()}
     rows = [{"seed": seed} | dict(zip(columns, values)) for seed, *values in zip(seeds, *columns.values())]
-    variance = computed("pixel_variance", lambda: metrics.pixel_variance(x_hat).item()) if len(seeds) > 1 else None
-    return {"per_seed": rows, "pixel_variance": variance}
+    variance = computed("pixel_variance", lambda: metrics.pixel_variance(x_hat).item(), bugs) if len(seeds) > 1 else None
+    return {"per_seed": rows, "pixel_variance": variance}, bugs
 
 
-def computed(name, compute):
-    """What `compute` returns, or None with a warning."""
+def computed(name, compute, bugs):
+    """What `compute` returns, or None with a warning.  An error that is no matter of sizes, values or memory is added to `bugs`."""
     try:
         return compute()
     except Exception as error:
         warnings.warn(f"{name}: could not be computed ({type(error).__name__}: {error}); it is null in metrics.json", stacklevel=2)
+        if not isinstance(error, (ValueError, RuntimeError, MemoryError)):  # torch and torchmetrics raise these for what they are given
+            bugs.append(error)
         return None
 
 

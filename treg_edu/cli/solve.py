@@ -4,13 +4,15 @@ import inspect
 import math
 import re
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..checks import expect
+from ..checks import ArgumentError, expect
 from ..files import json_text, write_text, written_folder
+from ..priors.loading import RECOMMENDED
 from .errors import naming, one_line_errors
 from .measured import OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
@@ -25,14 +27,29 @@ HUB_NAME = r"\w[\w.-]*/\w[\w.-]*"
 def solver_settings(solver, recommended, given):
     """Every setting of a solver by name: its own defaults, under what the prior recommends, under what the user gave.
 
-    given: {name: value, None where not given}; what the solver does not take is an error, what is merely recommended is dropped.
+    given: {name: value, None where not given}; what the solver does not take is an error, what is merely recommended is dropped, and told.
     """
     parameters = inspect.signature(solver).parameters.values()
     settings = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "seed"}
     for name, value in given.items():
         expect(value is None or name in settings, name, repr(value), f"none: solver {solver.__name__!r} does not take it")
+    foreign = [name for name in recommended if name not in settings]
+    if foreign:
+        warnings.warn(f"prior: its {RECOMMENDED} has {', '.join(foreign)}, which solver {solver.__name__!r} does not take", stacklevel=2)
     settings |= {name: value for name, value in recommended.items() if name in settings}
     return settings | {name: value for name, value in given.items() if value is not None}
+
+
+@contextmanager
+def told_of_recommended(recommended, given):
+    """An error about a setting that is the prior's and not the user's names the file that it comes from."""
+    try:
+        yield
+    except ArgumentError as error:
+        name = str(error).partition(":")[0]
+        if name in recommended and given.get(name) is None:
+            raise ArgumentError(f"prior: {RECOMMENDED}: {error}") from error
+        raise
 
 
 def check_numbers(seeds, seed, noise_seed, sigma, size):
@@ -135,7 +152,6 @@ def solve(
     settings = solver_settings(te.SOLVERS[solver], model.recommended[solver], given)
     if settings.get("negation") == "none":
         settings["negation"] = None
-    model.timesteps(settings["steps"])
     if prior is None and (te.files.data_folder() / "images").is_dir():
         warn_of_words(prompt)
     all_seeds = list(range(seed, seed + seeds))
@@ -143,9 +159,11 @@ def solve(
     check_out(out, overwrite, most_bytes=(2 * seeds + 3) * 12 * size**2)  # twelve bytes a pixel hold a PNG, or three floats
 
     with written_folder(out, RESULTS) as folder:
-        x_hat = te.solve(te.SOLVERS[solver], model, physics, y.repeat(seeds, 1, 1, 1), prompt, seed=all_seeds, **settings).float().cpu()
+        with told_of_recommended(model.recommended[solver], given):
+            x_hat = te.solve(te.SOLVERS[solver], model, physics, y.repeat(seeds, 1, 1, 1), prompt, seed=all_seeds, **settings)
+        x_hat = x_hat.float().cpu()
         write_pictures(folder, physics, x, y, x_hat, all_seeds)
-        grades = grade(physics, x, y, x_hat, prompt, all_seeds, grader)
+        grades, bugs = grade(physics, x, y, x_hat, prompt, all_seeds, grader)
         source = {"image": image and image.name, "measurement": measurement and measurement.name, "size": size, "prior": prior or "bundled"}
         operator_options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if value is not None}
         noise = {"sigma": sigma, "noise_seed": noise_seed} if measurement is None else {}
@@ -153,3 +171,5 @@ def solve(
         report = {"settings": source | problem | {"solver": solver, "prompt": prompt, **settings}} | grades
         write_text(folder / "metrics.json", json_text(report))
     print_grades(grades, out)
+    if bugs:  # the results stand
+        raise bugs[0]

@@ -1,5 +1,6 @@
 """A prior from its files: the bundled one, or any Stable Diffusion folder or hub model that the user names."""
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,29 +44,30 @@ def load_prior(
     recommended = _recommended(folder / RECOMMENDED)
     # Without accelerate, which training alone needs, diffusers would warn that it cannot save memory while it reads the weights.
     of_diffusers: dict[str, Any] = {"torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}
-    of_transformers: dict[str, Any] = {"dtype": dtype}
-    with without_bars(), readable("name", folder):
+    of_transformers: dict[str, Any] = {"dtype": dtype, "ignore_mismatched_sizes": True}  # `weights` tells them
+    check_files("name", folder)  # model_index.json; the parts are looked at as they are loaded
+    with without_reports():
         vae = weights(AutoencoderKL, "name", source, "vae", **of_diffusers)
         unet = weights(UNet2DConditionModel, "name", source, "unet", **of_diffusers)
         text_encoder = weights(CLIPTextModel, "name", source, "text_encoder", **of_transformers)
         clip_model = weights(AutoModel, "clip", clip, trust_remote_code=False, **of_transformers)
         with readable("name", folder / "tokenizer"):
             tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
-            fitting_tokenizer("name", tokenizer, text_encoder.config)
         with readable("name", folder / "scheduler"):
             scheduler = DDIMScheduler.from_pretrained(source, subfolder="scheduler")
-        checks.number("name: scaling_factor in vae/config.json", vae.config.scaling_factor, above=0)
-        return LatentDiffusion(
-            vae.to(device),
-            unet.to(device),
-            tokenizer,
-            text_encoder.to(device),
-            scheduler,
-            clip_model.to(device, memory_format=torch.channels_last),  # convolutional image towers take half the time on a CPU
-            preprocessing["image_mean"],
-            preprocessing["image_std"],
-            recommended,
-        )
+    fitting_tokenizer("name", tokenizer, text_encoder.config)
+    checks.number("name: scaling_factor in vae/config.json", vae.config.scaling_factor, above=0)
+    return LatentDiffusion(
+        vae.to(device),
+        unet.to(device),
+        tokenizer,
+        text_encoder.to(device),
+        scheduler,
+        clip_model.to(device, memory_format=torch.channels_last),  # convolutional image towers take half the time on a CPU
+        preprocessing["image_mean"],
+        preprocessing["image_std"],
+        recommended,
+    )
 
 
 def training_size(name: str | Path | None = None) -> tuple[int, int]:
@@ -74,9 +76,13 @@ def training_size(name: str | Path | None = None) -> tuple[int, int]:
 
     source = _source(name)
     with readable("name", Path(source) / "unet"):
-        h, w = checks.sides("sample_size", UNet2DConditionModel.load_config(source, subfolder="unet")["sample_size"])
+        unet = UNet2DConditionModel.load_config(source, subfolder="unet")
     with readable("name", Path(source) / "vae"):
-        factor = 2 ** (len(AutoencoderKL.load_config(source, subfolder="vae")["block_out_channels"]) - 1)
+        vae = AutoencoderKL.load_config(source, subfolder="vae")
+    h, w = checks.sides("name: sample_size in unet/config.json", unet.get("sample_size"))
+    widths = vae.get("block_out_channels", [64])
+    checks.expect(isinstance(widths, list), "name: block_out_channels in vae/config.json", repr(widths), "a list of widths")
+    factor = 2 ** (len(widths) - 1)
     return factor * h, factor * w
 
 
@@ -94,75 +100,100 @@ def weights(kind: Any, name: str, source: str | Path, part: str = "", **settings
         checks.expect(any(folder.glob("*.safetensors")), name, came, "weights as safetensors; pickles can run code and are not opened")
     with readable(name, folder):
         network, info = kind.from_pretrained(source, subfolder=part, use_safetensors=True, output_loading_info=True, **settings)
-        unfit = [*info["missing_keys"], *(key if isinstance(key, str) else key[0] for key in info["mismatched_keys"])]
-        if unfit:
-            raise ValueError(f"{len(unfit)} weights are missing or have another shape, such as {sorted(map(str, unfit))[0]}")
+    unfit = sorted(str(key if isinstance(key, str) else key[0]) for key in (*info["missing_keys"], *info["mismatched_keys"]))
+    came = f"{str(folder)!r}, where {len(unfit)} weights are missing or have another shape, such as {unfit[:1]}"
+    checks.expect(not unfit, name, came, "those that its config.json tells of")
     return network
 
 
 @contextmanager
 def readable(name: str, folder: Path) -> Iterator[None]:
-    """Whatever a library raises about the files in a local folder, told as an error about the file that is damaged."""
+    """Around one call of a library that reads a folder: damaged files are named before, what the library then raises is one line.
+
+    folder: local, or the name of a part of a model on the hub.  Nothing but the library's call belongs inside: all that is raised there
+    counts as the fault of the files.
+    """
+    check_files(name, folder)
     try:
         yield
-    except (checks.ArgumentError, MemoryError):
-        raise
     except Exception as error:
-        if not folder.is_dir():
-            if isinstance(error, OSError):
-                came = f"{str(folder)!r}, which is not there or cannot be read"
-                raise checks.MissingFileError(f"{name}: got {came}, expected a complete model") from error
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise
-        file, why = damaged(folder) or (folder / "config.json", str(error).strip() or type(error).__name__)
-        reason = " ".join(why.split())[:300]
-        raise checks.ArgumentError(
-            f"{name}: got {str(file)!r}, which is damaged or does not fit ({reason}), expected a whole file"
-        ) from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        missing = isinstance(error, OSError) and not folder.is_dir()
+        kind = checks.MissingFileError if missing else checks.ArgumentError
+        what = "is not there or cannot be read" if missing else "cannot be loaded"
+        raise kind(f"{name}: got {str(folder)!r}, which {what} ({reason}), expected a complete model") from error
 
 
-def damaged(folder: Path) -> tuple[Path, str] | None:
-    """The first file of a part that cannot be read, and why."""
+POINTER = b"version https://git-lfs"
+"""What a file begins with that git-lfs has not fetched."""
+
+
+def check_files(name: str, folder: Path) -> None:
+    """The files of a local folder are whole, as far as can be told without a library; the first that is not is named."""
+    files_here = sorted(folder.iterdir()) if folder.is_dir() else []
+    for file in files_here:
+        if file.suffix in (".json", ".safetensors", ".txt") and file.is_file():
+            why = damage(file)
+            checks.expect(why is None, name, f"{str(file)!r}, which is damaged ({why})", "a whole file")
+
+
+def damage(file: Path) -> str | None:
+    """What is wrong with a file of a model, None if nothing is seen.  Of weights the header and the length are looked at."""
     from safetensors import SafetensorError, safe_open
 
-    for file in sorted(folder.rglob("*.json")):
-        try:
-            content = files.read_json(file)
-            checks.expect(isinstance(content, dict), "path", type(content).__name__, "a JSON object")
-            lost = {str(shard) for shard in content.get("weight_map", {}).values() if not (file.parent / str(shard)).is_file()}
-            checks.expect(not lost, "path", f"no file {', '.join(sorted(lost))}", "all that the index names")
-        except (OSError, ValueError, AttributeError) as error:
-            return file, str(error)
-    for file in sorted(folder.rglob("*.safetensors")):
-        try:
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(len(POINTER))
+        if not start or start == POINTER:
+            return "a pointer of git-lfs; `git lfs pull` fetches the file" if start else "empty"
+        if file.suffix == ".safetensors":
             with safe_open(file, "pt"):
-                pass
-        except (OSError, SafetensorError) as error:
-            return file, str(error)
-    return None
+                return None
+        if file.suffix == ".txt":
+            file.read_text(encoding="utf-8")
+            return None
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        return f"no JSON: {error}" if file.suffix == ".json" and not isinstance(error, OSError) else str(error)
+    if not isinstance(content, dict):
+        return "no JSON object"
+    if not file.name.endswith(".safetensors.index.json"):
+        return None
+    shards = content.get("weight_map")
+    if not isinstance(shards, dict):
+        return "without a weight_map"
+    lost = sorted({str(shard) for shard in shards.values() if not (file.parent / str(shard)).is_file()})
+    return f"it names {', '.join(lost)}, which {'is' if len(lost) == 1 else 'are'} not there" if lost else None
 
 
 def fitting_tokenizer(name: str, tokenizer: Any, config: Any) -> None:
-    """A tokenizer whose numbers and lengths the text tower has embeddings for."""
-    came, most = len(tokenizer), config.vocab_size
-    checks.expect(0 < came <= most, name, f"a tokenizer of {came} tokens", f"1 to {most}, what the text tower embeds")
+    """A tokenizer with a vocabulary, whose numbers and lengths the text tower has embeddings for."""
+    came, least, most = len(tokenizer), len(set(tokenizer.all_special_tokens)) + 1, config.vocab_size  # without its files it has none
+    checks.expect(least <= came <= most, name, f"a tokenizer of {came} tokens", f"{least} to {most}, what the text tower embeds")
     came, most = tokenizer.model_max_length, config.max_position_embeddings
     checks.expect(2 < came <= most, name, f"a tokenizer with model_max_length {came}", f"3 to {most}, what the text tower embeds")
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
-    """Load weights without the libraries' progress bars; a download keeps its own."""
+def without_reports() -> Iterator[None]:
+    """Load weights without the libraries' progress bars and reports; a download keeps its bar, and an error says enough."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
-    shown = [library for library in (of_diffusers, of_transformers) if library.is_progress_bar_enabled()]
-    for library in shown:
+    libraries = of_diffusers, of_transformers
+    before = [(library, library.is_progress_bar_enabled(), library.get_verbosity()) for library in libraries]
+    for library in libraries:
         library.disable_progress_bar()
+        library.set_verbosity(of_transformers.CRITICAL)
     try:
         yield
     finally:
-        for library in shown:
-            library.enable_progress_bar()
+        for library, shown, verbosity in before:
+            library.set_verbosity(verbosity)
+            if shown:
+                library.enable_progress_bar()
 
 
 def _source(name: str | Path | None) -> str:
