@@ -1,5 +1,6 @@
 """Every kind of file a reader may hand over, the errors they meet, and the captioned images."""
 
+import hashlib
 import io
 import struct
 import zlib
@@ -278,8 +279,53 @@ def test_load_heldout():
 
 
 def test_load_unknown_split():
-    with pytest.raises(ValueError, match="split: got 'test', expected one of 'train', 'heldout'"):
-        images.load("test")
+    with pytest.raises(ValueError, match="split: got 'validation', expected one of 'train', 'heldout', 'tuning', 'test'"):
+        images.load("validation")
+
+
+def test_one_held_out_picture_in_three_is_for_tuning():
+    frame = images.captions()
+    held_out, tuning, test = (images.of_split(frame, split) for split in ("heldout", "tuning", "test"))
+    assert (len(tuning), len(test)) == (96, 192)
+    keys = [set(zip(rows["concept"], rows["style"])) for rows in (held_out, tuning, test)]
+    assert keys[1] | keys[2] == keys[0] and not keys[1] & keys[2]
+    assert not set(tuning["concept"]) & set(test["concept"])
+
+
+def test_the_two_parts_stay_what_they_are():
+    """A figure of one version can be compared with another's only on the same pictures."""
+    names = images.of_split(images.captions(), "tuning")[["concept", "style"]].agg("/".join, axis=1)
+    assert list(names[:3]) == ["amphora/noto", "baby-bottle/emojione v1", "badger/fluent flat"]
+    digest = hashlib.sha256(" ".join(names).encode()).hexdigest()
+    assert digest == "4464cffb0ca3ed973545ea333d9548df347f09c9825dc8a15b42b8d6ddf0dfe6"
+
+
+@pytest.mark.parametrize("part", images.PARTS)
+def test_the_parts_do_not_depend_on_the_order_of_the_rows(part):
+    frame = images.captions()
+    shuffled = frame.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(images.of_split(shuffled, part), images.of_split(frame, part))
+
+
+def test_the_parts_can_be_loaded():
+    x, rows = images.load("tuning")
+    assert checks.images("x", x, size=64).shape[0] == len(rows) == 96
+    assert torch.equal(x[:1], images.example("amphora"))
+
+
+def test_tuning_pictures_are_seeded_and_nested():
+    x, labels = images.tuning(8)
+    assert checks.images("x", x, size=64).shape[0] == len(set(labels)) == 8
+    fewer, first = images.tuning(4)
+    assert first == labels[:4] and torch.equal(fewer, x[:4])
+    assert images.tuning(8, seed=1)[1] != labels
+    assert set(images.tuning(96)[1]) == set(images.of_split(images.captions(), "tuning")["label"])
+
+
+@pytest.mark.parametrize("n", [0, 97, 1.5])
+def test_tuning_pictures_of_an_impossible_number(n):
+    with pytest.raises(ValueError, match="n: got .*, expected an integer"):
+        images.tuning(n)
 
 
 @pytest.mark.parametrize("name", ["ice cream", "Ice Cream ", "ice-cream"])

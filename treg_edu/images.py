@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # pandas costs half a second
 
 __all__ = [
     "DAMAGED",
+    "PARTS",
     "SIBLINGS",
     "SPLITS",
     "ImageError",
@@ -29,12 +30,16 @@ __all__ = [
     "examples",
     "from_pil",
     "load",
+    "of_split",
     "read",
     "save",
     "to_pil",
+    "tuning",
 ]
 
 SPLITS = ("train", "heldout")
+PARTS = ("tuning", "test")  # of the held-out pictures, see `of_split`
+TUNED_ON = 3  # one in so many of them is for tuning
 SIBLINGS = ("fluent", "fluent flat")  # one drawing, with gradients and without: where one is held out, the other is mostly trained on
 # Pillow documents OSError for a damaged file; its decoders also let these through.
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError, struct.error)
@@ -177,11 +182,23 @@ def decode(frame: "pd.DataFrame", size: int = 64) -> torch.Tensor:
     return torch.cat([from_pil(Image.open(io.BytesIO(png)), size) for png in frame["image"]])
 
 
+def of_split(frame: "pd.DataFrame", split: str) -> "pd.DataFrame":
+    """The rows of one split, "train" or "heldout", or of one part of the held-out rows, "tuning" or "test".
+
+    The held-out rows are sorted by concept and style. Those at positions 0, 3, 6, … are the tuning part, the others are the test part.
+    Settings, checkpoints and losses are chosen on the tuning part; figures are measured on the test part.
+    """
+    checks.one_of("split", split, SPLITS + PARTS)
+    if split in SPLITS:
+        return frame[frame["split"] == split].reset_index(drop=True)
+    rows = frame[frame["split"] == "heldout"].sort_values(["concept", "style"], ignore_index=True)
+    in_tuning = rows.index % TUNED_ON == 0
+    return rows[in_tuning if split == "tuning" else ~in_tuning].reset_index(drop=True)
+
+
 def load(split: str) -> tuple[torch.Tensor, "pd.DataFrame"]:
-    """(images, rows) of one split: (N, 3, 64, 64) in [0, 1], and the N rows of `captions()` that they show."""
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
-    rows = captions().query("split == @split").reset_index(drop=True)
+    """(images, rows) of one split: (N, 3, 64, 64) in [0, 1], and the N rows of `captions()` that they show, see `of_split`."""
+    rows = of_split(captions(), split)
     return decode(rows), rows
 
 
@@ -214,4 +231,15 @@ def examples(n: int, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
     if not isinstance(n, int) or not 1 <= n <= len(held_out):
         raise ValueError(f"n: got {n!r}, expected an int from 1 to {len(held_out)}, the number of held-out concepts")
     rows = held_out.iloc[np.random.default_rng(seed).permutation(len(held_out))[:n]]
+    return decode(rows), rows["label"].tolist()
+
+
+def tuning(n: int, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
+    """(images, labels) of n pictures of the tuning part, for choosing settings: (n, 3, 64, 64) in [0, 1], list of n strings.
+
+    One seed shuffles them once, so `tuning(4)` are the first four of `tuning(8)`.
+    """
+    rows = of_split(captions(), "tuning")
+    n = checks.integer("n", n, 1, len(rows))
+    rows = rows.iloc[np.random.default_rng(seed).permutation(len(rows))[:n]]
     return decode(rows), rows["label"].tolist()

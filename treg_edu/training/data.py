@@ -41,7 +41,7 @@ def read_corpus(path: str | Path, name: str = "corpus") -> "pd.DataFrame":
 def load(path: str | Path, split: str, name: str = "corpus") -> "tuple[torch.Tensor, pd.DataFrame]":
     """The images of one split of a corpus, (N, 3, 64, 64) in [0, 1], and their rows, as `images.load` gives those that ship."""
     frame = read_corpus(path, name)
-    frame = frame[frame["split"] == split].reset_index(drop=True)
+    frame = images.of_split(frame, split)
     checks.expect(len(frame), name, f"{str(path)!r}, without a picture of the split {split!r}", "some of both splits")
     frame["image"] = [image["bytes"] for image in frame["image"]]
     return images.decode(frame), frame
