@@ -101,6 +101,14 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
 
 
+def test_waiting_is_no_computing(tmp_path):
+    before = loop.computing_clock()
+    time.sleep(0.5)
+    assert loop.computing_clock() - before < 0.1 or torch.cuda.is_available()
+    sum(i * i for i in range(10**6))
+    assert loop.computing_clock() > before
+
+
 def test_standardising_latents_changes_no_picture():
     from diffusers import AutoencoderKL
 

@@ -27,6 +27,14 @@ def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
+def computing_clock() -> float:
+    """Seconds that this process has computed: on a CPU those of its main thread alone, so that waiting for a busy processor counts nothing.
+
+    A GPU computes while the thread waits for it, so there it is the wall's clock.
+    """
+    return time.monotonic() if torch.cuda.is_available() else time.thread_time()
+
+
 def fit(
     model: nn.Module,
     batch: Callable[[torch.Generator], Sequence[torch.Tensor]],
@@ -39,7 +47,7 @@ def fit(
     seed: int = 0,
     checkpoint_every: float = 60,
 ) -> dict[str, float]:
-    """Train `model` for `minutes` of computing, and leave the exponential moving average of its weights in it.
+    """Train `model` for `minutes` of computing (`computing_clock`), and leave the exponential moving average of its weights in it.
 
     model: a module whose forward takes tensors and returns the loss.  batch(generator) → those tensors, drawn from a CPU generator
     that depends on the seed, the process and the step alone, so that a resumed run sees what the uninterrupted one would have.
@@ -65,7 +73,7 @@ def fit(
                disable=not accelerator.is_main_process)  # fmt: skip
     model.train()
     while state["seconds"] < total:
-        started = time.monotonic()
+        started = computing_clock()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(state["seconds"] / total, peak)
         rank, ranks = accelerator.process_index, accelerator.num_processes
@@ -83,7 +91,7 @@ def fit(
         if not math.isfinite(value):
             came = f"a loss of {value} at step {state['step']} in {str(out)!r}"
             raise FloatingPointError(f"out: got {came}, expected a finite one; the last checkpoint there is whole")
-        spent = accelerator.reduce(torch.tensor(time.monotonic() - started, device=accelerator.device), "mean").item()
+        spent = accelerator.reduce(torch.tensor(computing_clock() - started, device=accelerator.device), "mean").item()
         state["loss"] = value if math.isnan(state["loss"]) else 0.99 * state["loss"] + 0.01 * value
         state["step"], state["seconds"] = state["step"] + 1, state["seconds"] + spent
         bar.n = round(state["seconds"])
