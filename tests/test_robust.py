@@ -1,0 +1,98 @@
+"""The autoencoder's training on what solvers make: its loss, its batches, its figures."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from treg_edu import files, images
+from treg_edu.training import corruption, loop, recipes, robust, vae
+
+
+class Pooling(torch.nn.Module):
+    """An "autoencoder" with known latents: means of 4×4 pixels, and zeros; decoded by repeating them."""
+
+    device = torch.device("cpu")
+
+    def encode(self, x):
+        z = F.pad(F.avg_pool2d(x, 4), (0, 0, 0, 0, 0, 1))
+        return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: z))
+
+    def decode(self, z):
+        return SimpleNamespace(sample=z[:, :3].repeat_interleave(4, 2).repeat_interleave(4, 3))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Six concepts of the shipped images, in the form of the whole."""
+    frame = pd.read_parquet(files.data_folder() / "images" / "emoji.parquet")
+    labels = frame.loc[frame["split"] == "heldout", "label"].unique()[:6]
+    path = tmp_path_factory.mktemp("corpus") / "few.parquet"
+    frame[frame["label"].isin(labels)].to_parquet(path)
+    return path
+
+
+def test_the_block_loss_sees_means_of_16_pixels_alone():
+    x = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(robust.block_loss(x + 0.1, x), torch.tensor(0.01))
+    board = (torch.arange(64)[:, None] + torch.arange(64)) % 2 - 0.5
+    assert robust.block_loss(x + board, x) < 1e-10
+    blocks = torch.ones(4, 4).triu().repeat_interleave(16, 0).repeat_interleave(16, 1)  # ten of sixteen
+    torch.testing.assert_close(robust.block_loss(x + 0.2 * blocks, x), torch.tensor(0.04 * 10 / 16))
+
+
+def test_the_loss_is_the_formula():
+    generator = torch.Generator().manual_seed(0)
+    model, images_, noise = Pooling(), torch.rand(6, 3, 64, 64, generator=generator), torch.randn(6, 4, 16, 16, generator=generator)
+    z = model.encode(images_).latent_dist.mode()
+    known = z[:3] + torch.tensor([0.1, 0.2, 0.3])[:, None, None, None]
+    x_hat = model.decode(z + 0.02 * noise).sample
+    expected = vae.reconstruction_loss(x_hat, images_) + 16 * robust.block_loss(x_hat, images_) + 2 * (0.01 + 0.04 + 0.09) / 3
+    torch.testing.assert_close(robust.Loss(model)(images_, known, noise), expected)
+
+
+def test_half_of_a_batch_is_clean(corpus, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(loop, "fit", lambda loss, batch, out, **settings: drawn.append(batch(torch.Generator().manual_seed(0))))
+    monkeypatch.setattr(corruption, "corrupt", lambda x, generator: torch.full_like(x, 0.25))
+    model = Pooling()
+    robust.train(model, Pooling(), corpus, "nowhere", minutes=1)
+    ((batch, known, noise),) = drawn
+    assert batch.shape == (16, 3, 64, 64) and noise.shape == (16, 4, 16, 16)
+    assert torch.equal(batch[8:], torch.full((8, 3, 64, 64), -0.5))
+    assert torch.equal(known, model.encode(batch[:8]).latent_dist.mode())
+    assert (batch[:8].amax((1, 2, 3)) == 1).all() and (batch[:8].flatten(1).std(1) > 0.05).all()  # drawings on white paper
+
+
+def test_the_figures_of_two_autoencoders_that_differ_by_a_tenth():
+    class Shifted(Pooling):
+        def encode(self, x):
+            z = super().encode(x).latent_dist.mode() + 0.1
+            return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: z))
+
+    x = torch.full((4, 3, 64, 64), 0.5)
+    figures = robust.evaluate(Shifted(), Pooling(), x)
+    assert figures["moved"] == pytest.approx(0.1, rel=1e-4)
+    assert figures["clean psnr"] == pytest.approx(26.02, abs=0.01)  # 0.1 of [−1, 1] is 0.05: −20 lg 0.05
+    assert figures["corrupted psnr"] == pytest.approx(robust.evaluate(Shifted(), Pooling(), x)["corrupted psnr"])
+
+
+def test_a_robust_training_goes_on_from_a_prior(corpus, tmp_path):
+    from diffusers import AutoencoderKL
+
+    start = files.data_folder() / "prior"
+    figures = recipes.train_robust(corpus, tmp_path, 0.02, start)
+    assert figures["steps"] >= 2  # the first has no rate yet
+    assert 0 < figures["moved"] < 0.1 and figures["clean psnr"] > 25  # the average has hardly left the fifth prior
+    assert recipes.latest(tmp_path, "vae", "decoder", "robust") == tmp_path / "robust" / "final"
+    saved, shipped = recipes.autoencoder(tmp_path), AutoencoderKL.from_pretrained(start / "vae")
+    assert saved.config.block_out_channels == shipped.config.block_out_channels
+    x = images.load("tuning")[0][:2]
+    assert not torch.equal(robust.latents_of(saved, x), robust.latents_of(shipped, x))
+
+
+def test_a_start_without_an_autoencoder_is_named(corpus, tmp_path):
+    with pytest.raises(FileNotFoundError, match="^start: got .*, without vae/, expected the folder of a prior"):
+        recipes.train_robust(corpus, tmp_path, 1e-5, tmp_path)

@@ -1,0 +1,82 @@
+"""The autoencoder, further: clean pictures where their latents are, and the corrupted ones that solvers hand to it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import corruption, data, loop
+from .vae import evaluate as evaluate_clean
+from .vae import reconstruction_loss
+
+LATENT_NOISE = 0.02  # deviation; what a solver decodes is never exactly E(x)
+STAY = 2.0  # weight of the latents' distance to where they were
+BLOCK, BLOCK_WEIGHT = 16, 16.0
+
+
+def block_loss(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """‖P(x̂ − x)‖² as a mean, P the means of 16×16 pixels: the errors that a coarse measurement sees."""
+    return F.avg_pool2d(x_hat - x, BLOCK).square().mean()
+
+
+class Loss(nn.Module):
+    """L = R(D(E(x) + n), x) + 2 ‖E(x) − z‖² over the clean pictures alone, n ~ N(0, 0.02²),   R = `reconstruction_loss` + 16 `block_loss`
+
+    images: (B, 3, 64, 64) in [−1, 1], the clean ones first.  known: (≤ B, 4, 16, 16), z, the earlier latents of the clean ones.
+    noise: (B, 4, 16, 16), normal.
+    """
+
+    def __init__(self, vae):
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, images, known, noise):
+        latents = self.vae.encode(images).latent_dist.mode().float()
+        x_hat = self.vae.decode(latents + LATENT_NOISE * noise).sample.float()
+        moved = (latents[: len(known)] - known).square().mean()
+        return reconstruction_loss(x_hat, images) + BLOCK_WEIGHT * block_loss(x_hat, images) + STAY * moved
+
+
+def train(
+    vae: Any, earlier: Any, corpus: str | Path, out: str | Path, *, minutes: float, batch_size: int = 16, peak: float = 4e-4, seed: int = 2
+) -> tuple[Any, dict[str, float]]:
+    """Train encoder and decoder on batches of which half is corrupted.  Returns (vae, log).
+
+    vae: an `AutoencoderKL` to go on from.  earlier: another, frozen, whose latents of clean pictures are to be kept.
+    """
+    x, _ = data.load(corpus, "train")
+    earlier.requires_grad_(False).eval()
+
+    def batch(generator):
+        picked = x[torch.randint(len(x), (batch_size,), generator=generator)]
+        clean, other = data.shift(picked, generator).chunk(2)
+        clean, other = 2 * clean - 1, 2 * corruption.corrupt(other, generator) - 1
+        with torch.no_grad():
+            known = earlier.encode(clean.to(earlier.device)).latent_dist.mode()
+        noise = torch.randn(batch_size, *known.shape[1:], generator=generator)
+        return torch.cat([clean, other]), known, noise
+
+    log = loop.fit(Loss(vae), batch, out, minutes=minutes, peak=peak, seed=seed)
+    return vae, log
+
+
+@torch.no_grad()
+def evaluate(vae: Any, earlier: Any, x: torch.Tensor, seed: int = 1_000_003) -> dict[str, float]:
+    """{"clean psnr", "corrupted psnr", "moved"} of images in [0, 1]: means over images in dB, and the RMS of E(x) − E_earlier(x).
+
+    seed: of the corruption; no training has drawn from it.
+    """
+    corrupted = corruption.corrupt(x, torch.Generator().manual_seed(seed))
+    moved = latents_of(vae, x) - latents_of(earlier, x)
+    return {
+        "clean psnr": evaluate_clean(vae, x)["psnr"],
+        "corrupted psnr": evaluate_clean(vae, corrupted)["psnr"],
+        "moved": moved.square().mean().sqrt().item(),
+    }
+
+
+def latents_of(vae: Any, x: torch.Tensor) -> torch.Tensor:
+    """E(x), the posterior's mean, of images in [0, 1]: (N, 4, h, w)."""
+    return torch.cat([vae.encode(2 * part.to(vae.device) - 1).latent_dist.mode().cpu() for part in x.split(64)])
