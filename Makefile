@@ -64,7 +64,7 @@ lint: $(STAMP) ## check the code's style and layout (ruff)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 
-types: $(STAMP) ## check the types of what is public (mypy)
+types: $(STAMP) ## check the types (mypy)
 	@$(BIN)/mypy
 
 wheel: $(STAMP) ## build the wheel, with the data and the notebooks, and the source distribution into dist/

@@ -22,7 +22,7 @@ PAGES = ("LICENSES.md", "licenses/*", "prior/*.md", "prior/*.png")
 def course(
     folder: Annotated[Path, typer.Argument(help="Folder to write to, new or not.")],
     solutions: Annotated[bool, typer.Option("--solutions", help="The solutions of the exercises, too.")] = False,
-):
+) -> None:
     """Write a working copy of the notebooks; a file that was changed there is kept."""
     copy(folder, solutions)
     if not (folder / "solutions").is_dir():
@@ -33,7 +33,7 @@ def course(
 def lab(
     context: typer.Context,
     folder: Annotated[Path, typer.Option(help="Folder of the working copy, new or not.")] = COPY,
-):
+) -> None:
     """Open a working copy of the course in JupyterLab; further arguments are passed on to it."""
     copy(folder, solutions=False)
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(folder), *context.args]))

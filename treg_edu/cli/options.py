@@ -10,7 +10,7 @@ from ..checks import ArgumentError, expect
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 
 
-def check_device(device):
+def check_device(device: str) -> None:
     """cpu, cuda or mps, with a number or not, that torch has here."""
     import torch
 

@@ -17,7 +17,7 @@ def demo(
     seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
     device: Device = "cpu",
-):
+) -> None:
     """Reconstruct held-out pictures with their text and without."""
     from treg_edu.experiments import quick
 
@@ -26,7 +26,7 @@ def demo(
 
 
 @experiment_app.callback()
-def experiment():
+def experiment() -> None:
     """The studies of the course."""
 
 
@@ -37,7 +37,7 @@ def experiment_quick(
     seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
     device: Device = "cpu",
-):
+) -> None:
     """The paper's main comparison, in minutes."""
     from treg_edu.experiments import quick
 
@@ -52,7 +52,7 @@ def experiment_phase(
     seeds: Annotated[int, typer.Option(min=1, help="Retrievals of each.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
     device: Device = "cpu",
-):
+) -> None:
     """Which symmetric copy phase retrieval finds: with text, without, and by HIO."""
     from treg_edu.experiments import phase
 
@@ -61,7 +61,7 @@ def experiment_phase(
 
 
 @one_line_errors
-def bench(repetitions: Annotated[int, typer.Option(min=1, help="Timings of each side; medians are compared.")] = 5):
+def bench(repetitions: Annotated[int, typer.Option(min=1, help="Timings of each side; medians are compared.")] = 5) -> None:
     """Measure speed on this machine, as ratios: solvers, operators, imports.
 
     Operators are compared with deepinv's where `import deepinv` works, which needs a torchvision that fits torch. In a checkout

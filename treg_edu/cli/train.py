@@ -1,7 +1,8 @@
 """`treg-edu train`: the trainings behind the bundled prior."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +30,7 @@ Words = Annotated[Path, typer.Argument(help="Folder with the two files that treg
 
 @train_app.command("corpus")
 @one_line_errors
-def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parquet file to write.")] = CORPUS):
+def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parquet file to write.")] = CORPUS) -> None:
     """Render the captioned images from the emoji packages."""
     from treg_edu.training import recipes
 
@@ -39,7 +40,7 @@ def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parqu
 # Several commands of one shape: what goes beside the corpus, a training of the corpus alone, a training of an image tower
 
 
-def beside_the_corpus(name, file, source, told):
+def beside_the_corpus(name: str, file: str, source: Any, told: str) -> None:
     """The command that writes RUNS/`file`.parquet by `recipes.make_FILE`.  source: its argument.  told: its help."""
 
     @train_app.command(name, help=told)
@@ -48,24 +49,24 @@ def beside_the_corpus(name, file, source, told):
         folder: source,
         out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / f"{file}.parquet",
         corpus: Corpus = CORPUS,
-    ):
+    ) -> None:
         from treg_edu.training import recipes
 
         print_figures(file, getattr(recipes, f"make_{file}")(folder, out, corpus))
 
 
-def of_the_corpus_alone(name, told):
+def of_the_corpus_alone(name: str, told: str) -> None:
     """The command of `recipes.train_NAME`."""
 
     @train_app.command(name, help=told)
     @one_line_errors
-    def command(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30):
+    def command(corpus: Corpus = CORPUS, out: Runs = RUNS, minutes: Minutes = 30) -> None:
         from treg_edu.training import recipes
 
         print_figures(name, getattr(recipes, f"train_{name}")(corpus, out, minutes))
 
 
-def of_an_image_tower(name, told):
+def of_an_image_tower(name: str, told: str) -> None:
     """The command of `recipes.train_NAME`, which may begin from photographs and see further drawings."""
 
     @train_app.command(name, help=told)
@@ -76,7 +77,7 @@ def of_an_image_tower(name, told):
         out: Runs = RUNS,
         minutes: Minutes = 30,
         photographs: Photographs = None,
-    ):
+    ) -> None:
         from treg_edu.training import recipes
 
         print_figures(name, getattr(recipes, f"train_{name}")(corpus, out, minutes, photographs, further))
@@ -96,7 +97,7 @@ def train_text(
     minutes: Minutes = 10,
     phrases: Phrases = None,
     start: Annotated[Path | None, typer.Option(help="A prior whose text tower to go on from, such as data/prior.")] = None,
-):
+) -> None:
     """The text tower of the prior's CLIP, and the tokenizer."""
     from treg_edu.training import recipes
 
@@ -130,7 +131,7 @@ def train_unet(
     minutes: Minutes = 120,
     phrases: Phrases = None,
     start: Annotated[Path | None, typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
-):
+) -> None:
     """The denoiser.  After vae and text."""
     from treg_edu.training import recipes
 
@@ -142,7 +143,7 @@ def train_unet(
 def train_export(
     out: Runs = RUNS,
     data: Annotated[Path, typer.Option(help="Folder to write prior/ and judge/ into.")] = Path("data"),
-):
+) -> None:
     """Assemble data/prior and data/judge from the finished trainings."""
     from treg_edu.training import recipes
 
@@ -154,7 +155,7 @@ def train_export(
 def train_unpack(
     data: Annotated[Path, typer.Option(help="Folder with prior/ and judge/.")] = Path("data"),
     out: Runs = RUNS,
-):
+) -> None:
     """Fill --out with what ships, so that a training can go on from it."""
     from treg_edu.training import recipes
 
@@ -168,7 +169,7 @@ def train_evaluate(
     many: Annotated[int, typer.Option(min=0, help="Samples for the distance of sets, such as 2000; 0 leaves it out.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
     device: Device = "cpu",
-):
+) -> None:
     """Measure the bundled prior on the held-out pictures."""
     from treg_edu.training import evaluate
 
@@ -176,7 +177,7 @@ def train_evaluate(
     evaluate.run(prompts=prompts, many=many, out=out, device=device)
 
 
-def print_figures(title, figures):
+def print_figures(title: str, figures: Mapping[str, Any]) -> None:
     """{name: number, list of numbers, or text} as a table; nothing for no figures, as in all processes of a training but the first."""
     from rich.console import Console
     from rich.table import Table

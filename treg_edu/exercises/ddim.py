@@ -1,5 +1,7 @@
 """Checks of the exercises in notebook 03."""
 
+from collections.abc import Callable
+
 import torch
 
 from .base import Attempt, normal, verdict
@@ -8,7 +10,7 @@ from .base import Attempt, normal, verdict
 def check_gaussian_noise(attempt: Attempt) -> None:
     """attempt(z_t, alpha_bar, mean, deviation) → E[ε | z_t] for z₀ ~ N(mean, deviation²), the shape of z_t."""
 
-    def noise(z_t, alpha_bar, mean, deviation):
+    def noise(z_t: torch.Tensor, alpha_bar: torch.Tensor, mean: float, deviation: float) -> torch.Tensor:
         return (1 - alpha_bar).sqrt() * (z_t - alpha_bar.sqrt() * mean) / (alpha_bar * deviation**2 + 1 - alpha_bar)
 
     cases = [
@@ -22,7 +24,7 @@ def check_gaussian_noise(attempt: Attempt) -> None:
 def check_rescaled_score(attempt: Attempt) -> None:
     """attempt(score_of_x, z_t, alpha_bar) → the score of z_t = √ᾱ x, where score_of_x(x, sigma) is that of x = z₀ + σ ε."""
 
-    def gaussian(mean, deviation):
+    def gaussian(mean: float, deviation: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         return lambda x, sigma: (mean - x) / (deviation**2 + sigma**2)
 
     z_t, cases = normal(2, 4, 3, 3, seed=10), []

@@ -21,7 +21,7 @@ def check_steepest_step(attempt: Attempt) -> None:
     for i, lam in enumerate([1.0, 0.01]):
         weight, b, x = 2 * uniform(1, 1, 4, 4, seed=430 + i), normal(3, 2, 4, 4, seed=440 + i), normal(3, 2, 4, 4, seed=450 + i)
 
-        def matvec(u, weight=weight, lam=lam):
+        def matvec(u: torch.Tensor, weight: torch.Tensor = weight, lam: float = lam) -> torch.Tensor:
             return weight * u + lam * u
 
         r = b - matvec(x)

@@ -32,7 +32,7 @@ def check_latent_step_of_two_texts(attempt: Attempt) -> None:
 def check_treg_step(attempt: Attempt) -> None:
     """attempt(z_t, noise, fresh, alpha_bar, alpha_bar_prev, correct) → z_{t−1} of a consistency step, where correct(ẑ₀) is E(x̂)."""
 
-    def correct(z0):
+    def correct(z0: torch.Tensor) -> torch.Tensor:
         return 0.5 * z0 + 1
 
     cases = []
@@ -49,7 +49,7 @@ def check_treg_step(attempt: Attempt) -> None:
 def check_decided_by_text(attempt: Attempt) -> None:
     """attempt(x_hats) → the share of the pixel variance that lies between texts.  x_hats: (K, S, 3, H, W), K texts, S seeds."""
 
-    def share(x_hats):
+    def share(x_hats: torch.Tensor) -> float:
         everything, own = x_hats.mean((0, 1)), x_hats.mean(1)
         return float((own - everything).square().mean() / (x_hats - everything).square().mean())
 

@@ -33,7 +33,7 @@ def check_algorithm_step(attempt: Attempt) -> None:
     parts: predict(z_t, c), decode(z), encode(x), pixel_step(x), negate(c_∅, x).
     """
 
-    def predict(z, c):
+    def predict(z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         return torch.tanh(z) * (1 + c.mean((1, 2), keepdim=True)[..., None])
 
     parts: dict[str, Callable[..., torch.Tensor]] = {

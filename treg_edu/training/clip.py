@@ -101,18 +101,25 @@ class Loss(nn.Module):
     in_evaluation: those of them whose batch normalisation keeps the statistics that it came with.
     """
 
-    def __init__(self, query_features, key_features, trained, log_scale, in_evaluation=()):
+    def __init__(
+        self,
+        query_features: Features,
+        key_features: Features,
+        trained: Iterable[nn.Module],
+        log_scale: nn.Parameter,
+        in_evaluation: Iterable[nn.Module] = (),
+    ) -> None:
         super().__init__()
         self.query_features, self.key_features, self.trained = query_features, key_features, nn.ModuleList(trained)
         self.log_scale, self.in_evaluation = log_scale, list(in_evaluation)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> "Loss":
         super().train(mode)
         for module in self.in_evaluation:
             module.eval()
         return self
 
-    def forward(self, queries, keys, target):
+    def forward(self, queries: torch.Tensor, keys: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         query = F.normalize(self.query_features(queries).float(), dim=-1)
         key = F.normalize(self.key_features(keys).float(), dim=-1)
         return F.cross_entropy(self.log_scale.exp().clamp(max=100) * query @ key.T, target, label_smoothing=SMOOTHING)
@@ -126,13 +133,13 @@ class ReadingLoss(nn.Module):
     tokens: (B, L).  target: (B, C), each text's shares of the concepts.  earlier: hidden states (B, L, d).  known: (B, L), 0 or 1.
     """
 
-    def __init__(self, text_tower, names):
+    def __init__(self, text_tower: Any, names: nn.Embedding) -> None:
         super().__init__()
         self.text_tower, self.names = text_tower, names
         self.projection = nn.Linear(text_tower.config.hidden_size, names.embedding_dim, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
 
-    def forward(self, tokens, target, earlier, known):
+    def forward(self, tokens: torch.Tensor, target: torch.Tensor, earlier: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         states = self.text_tower(input_ids=tokens)
         query = F.normalize(self.projection(states.pooler_output).float(), dim=-1)
         agreement = F.cross_entropy(self.log_scale.exp().clamp(max=100) * query @ F.normalize(self.names.weight, dim=-1).T, target)
@@ -147,12 +154,14 @@ class TextLoss(nn.Module):
     each nearest to the same name, need not be near each other.
     """
 
-    def __init__(self, text_features, names, text_tower):
+    names: torch.Tensor
+
+    def __init__(self, text_features: Features, names: torch.Tensor, text_tower: nn.Module) -> None:
         super().__init__()
         self.text_features, self.text_tower = text_features, text_tower
         self.register_buffer("names", names, persistent=False)
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return (1 - F.cosine_similarity(self.text_features(tokens).float(), self.names)).mean()
 
 
@@ -160,7 +169,7 @@ def image_features(tower: Any) -> Features:
     """The pooled features of x in [0, 1], (B, 3, H, W) → (B, d), at the side that the tower wants, as a function."""
     side = tower.config.image_size
 
-    def features(x):
+    def features(x: torch.Tensor) -> torch.Tensor:
         x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
         return tower(2 * x - 1).pooler_output
 
@@ -206,7 +215,7 @@ def captions(tokenizer: Any, frame: pd.DataFrame, seed: int = 0) -> torch.Tensor
     generator = torch.Generator().manual_seed(seed)
     members = [group for _, group in frame.groupby("label", sort=False)]
 
-    def drawn():
+    def drawn() -> list[str]:
         return [data.caption(group.iloc[int(torch.randint(len(group), (), generator=generator))], generator) for group in members]
 
     texts = [group["label"].iloc[0] for group in members] + [text for _ in range(CAPTIONS - 1) for text in drawn()]
@@ -231,7 +240,7 @@ def train_on_images(
     """
     x, weights, concepts = pictures(corpora)
 
-    def batch(generator):
+    def batch(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         rows = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
         images, target = mix(augment(x[rows], generator), concepts[rows], generator)
         return images, keys[torch.randint(len(keys), (), generator=generator)], target
@@ -354,7 +363,7 @@ def train_to_read(
     tokens, ends = read(tokenizer, texts if phrases is None else [*texts, *phrases["text"]])
     near, parts, source, weights = lessons(count, concepts, phrases)
 
-    def batch(generator):
+    def batch(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         row = torch.randint(count, (half,), generator=generator)
         row[0] = count - 1  # the empty text, which every guided step asks for
         if phrases is not None:
@@ -375,7 +384,7 @@ def train_to_name(
 ) -> dict[str, float]:
     """Train a `TextLoss`.  texts: (draws, C, L).  Returns the log of the loop."""
 
-    def batch(generator):
+    def batch(generator: torch.Generator) -> tuple[torch.Tensor]:
         return (texts[torch.randint(len(texts), (), generator=generator)],)
 
     return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)

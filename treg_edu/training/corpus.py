@@ -95,11 +95,11 @@ def concepts(folder: str | Path) -> list[Concept]:
     ]
 
 
-def _code(hexcode):
+def _code(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
-def _slug(label, joint="-"):
+def _slug(label: str, joint: str = "-") -> str:
     return re.sub("[^a-z0-9]+", joint, label.lower()).strip("-")
 
 
@@ -208,16 +208,16 @@ def _picture(svg: str | None) -> np.ndarray | None:
     return None if pixels is None or pixels.std() < 2 else pixels
 
 
-def _distinct(pictures):
+def _distinct(pictures: Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray]:
     """Those of {style: pixels or None} that are there and no copy of one before."""
-    kept = {}
+    kept: dict[str, np.ndarray] = {}
     for style, pixels in pictures.items():
         if pixels is not None and all(_mse(pixels, other) >= COPY_MSE for other in kept.values()):
             kept[style] = pixels
     return kept
 
 
-def _row(concept, style, pixels, licence, split):
+def _row(concept: Concept, style: str, pixels: np.ndarray, licence: str, split: str) -> dict[str, Any]:
     from PIL import Image
 
     png = io.BytesIO()
@@ -235,7 +235,7 @@ def _row(concept, style, pixels, licence, split):
     }
 
 
-def _mse(a, b):
+def _mse(a: np.ndarray, b: np.ndarray) -> np.floating:
     return np.mean((a / 255.0 - b / 255.0) ** 2)
 
 

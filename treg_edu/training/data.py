@@ -108,7 +108,7 @@ def recolour(x: torch.Tensor, generator: torch.Generator, strength: float = 0.12
     """Change each image's brightness, contrast and white balance, and tint the paper of a quarter of them."""
     count = len(x)
 
-    def around_one(shape):
+    def around_one(shape: Sequence[int]) -> torch.Tensor:
         return 1 + strength * (2 * torch.rand(shape, generator=generator) - 1)
 
     x = (x - 0.5) * around_one((count, 1, 1, 1)) + 0.5
@@ -121,7 +121,7 @@ def turn_hue(x: torch.Tensor, generator: torch.Generator, share: float, grey: fl
     """Rotate the colours of some images about the grey axis by any angle, and drop those of some: shape must name them too."""
     count = len(x)
 
-    def chosen(probability):
+    def chosen(probability: float) -> torch.Tensor:
         return (torch.rand(count, generator=generator) < probability).float()
 
     angle = 2 * torch.pi * torch.rand(count, generator=generator) * chosen(share)
@@ -143,7 +143,7 @@ def erase(x: torch.Tensor, generator: torch.Generator, share: float = 0.3) -> to
     """Hide a rectangle of an eighth to a half of the side, in one colour, in some of the images  (Zhong et al. 2020)."""
     count, side = len(x), x.shape[-1]
 
-    def draw(*shape):
+    def draw(*shape: int) -> torch.Tensor:
         return torch.rand(count, *shape, generator=generator)
 
     extent = 1 / 8 + 3 / 8 * draw(2, 1)
@@ -166,7 +166,7 @@ def degrade(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def caption(row: Mapping[str, Any], generator: torch.Generator) -> str:
     """A caption of one image: the label half of the time, otherwise a template with its style, or label and keywords."""
 
-    def draw(count):
+    def draw(count: int) -> int:
         return int(torch.randint(count, (), generator=generator))
 
     label, style, keywords = row["label"], row["style"], list(row["keywords"])

@@ -128,7 +128,7 @@ def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: A
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no dict
         state = json.loads(file.metadata()["state"])
 
-    def part(prefix):
+    def part(prefix: str) -> dict[str, torch.Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     model.load_state_dict(part("model."))

@@ -55,7 +55,7 @@ def load_teacher(folder: str | Path) -> Teacher:
         tokenizer, bert = (part.from_pretrained(f"{unpacked}/{TEACHER}/model") for part in (AutoTokenizer, BertModel))
 
     @torch.no_grad()
-    def embed(texts, batch_size=128):
+    def embed(texts: Sequence[str], batch_size: int = 128) -> torch.Tensor:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # batches of like length, little padding
         features = torch.empty(len(texts), bert.config.hidden_size)
         for start in range(0, len(order), batch_size):

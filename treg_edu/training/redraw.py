@@ -19,7 +19,7 @@ def recoloured(svg: str, change: Callable[[Colour], Colour]) -> str:
     """Each colour (r, g, b) of the drawing, in [0, 1], replaced by change((r, g, b)), everywhere by the same."""
     changed = {}
 
-    def replace(match):
+    def replace(match: re.Match[str]) -> str:
         text = match.group(1).lower()
         if text not in changed:
             digits = text if len(text) == 6 else "".join(2 * digit for digit in text)
@@ -47,7 +47,7 @@ def other_tones(svg: str, generator: np.random.Generator) -> str:
     """Every colour a little another one; in three drawings of ten, all hues turned by one angle as well."""
     turn = generator.uniform(-0.5, 0.5) if generator.random() < 0.3 else 0
 
-    def change(colour):
+    def change(colour: Colour) -> Colour:
         hue, light, saturation = colorsys.rgb_to_hls(*colour)
         light, saturation = np.clip(light + generator.uniform(-0.15, 0.15), 0, 1), np.clip(saturation * generator.uniform(0.5, 1.3), 0, 1)
         return colorsys.hls_to_rgb((hue + turn + generator.uniform(-0.1, 0.1)) % 1, light, saturation)
@@ -70,7 +70,7 @@ def inked(svg: str, generator: np.random.Generator) -> str:
 def pale(svg: str, generator: np.random.Generator) -> str:
     """With outlines, the areas washed out."""
 
-    def change(colour):
+    def change(colour: Colour) -> Colour:
         return colour if luminance(colour) < DARK else 1 - generator.uniform(0.3, 0.8) * (1 - np.array(colour))
 
     return outlined(recoloured(svg, change), generator)

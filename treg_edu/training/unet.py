@@ -1,7 +1,7 @@
 """The denoiser: a `UNet2DConditionModel` on cached latents and cached text states, so that a step touches neither network."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ CONFIG = dict(
     attention_head_dim=4,  # diffusers' name for the number of heads
     cross_attention_dim=WIDTH,
 )
-SCHEDULE = dict(
+SCHEDULE: dict[str, Any] = dict(
     num_train_timesteps=1000,
     beta_start=0.00085,
     beta_end=0.012,
@@ -50,12 +50,14 @@ class Loss(nn.Module):
     The ¼ keeps the noisiest steps, where the text decides, from vanishing.
     """
 
-    def __init__(self, unet, alphas_cumprod):
+    alphas_cumprod: torch.Tensor
+
+    def __init__(self, unet: Any, alphas_cumprod: torch.Tensor) -> None:
         super().__init__()
         self.unet = unet
         self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
 
-    def forward(self, z0, noise, t, text):
+    def forward(self, z0: torch.Tensor, noise: torch.Tensor, t: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         alpha_bar = self.alphas_cumprod[t][:, None, None, None]
         z_t = alpha_bar.sqrt() * z0 + (1 - alpha_bar).sqrt() * noise
         v = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * z0
@@ -83,7 +85,7 @@ def cache_captions(
     """
     generator = torch.Generator().manual_seed(seed)
 
-    def texts_of(row):
+    def texts_of(row: "pd.Series") -> Iterator[str]:
         said = (phrases or {}).get(row["label"])
         yield row["label"]
         for _ in range(CAPTIONS):
@@ -152,8 +154,8 @@ def train(
     if not torch.cuda.is_available():
         unet.set_attn_processor(AttnProcessor())  # plain products: torch's fused attention has a slow bf16 backward on CPUs
 
-    def batch(generator):
-        def draw(count):
+    def batch(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        def draw(count: int) -> torch.Tensor:
             return torch.randint(count, (batch_size,), generator=generator)
 
         image = draw(len(latents))

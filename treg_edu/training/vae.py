@@ -34,11 +34,11 @@ def reconstruction_loss(x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 class Loss(nn.Module):
     """Reconstruction of a sampled latent, plus a little KL(q(z | x) ‖ N(0, I)) per latent element."""
 
-    def __init__(self, vae):
+    def __init__(self, vae: Any) -> None:
         super().__init__()
         self.vae = vae
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         posterior = self.vae.encode(images).latent_dist
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
         return reconstruction_loss(self.vae.decode(posterior.sample()).sample.float(), images) + KL_WEIGHT * kl
@@ -47,11 +47,11 @@ class Loss(nn.Module):
 class DecoderLoss(nn.Module):
     """Reconstruction from the posterior mean, the encoder frozen: sharpens D without moving the latents."""
 
-    def __init__(self, vae):
+    def __init__(self, vae: Any) -> None:
         super().__init__()
         self.decoder, self.post_quant_conv = vae.decoder, vae.post_quant_conv
 
-    def forward(self, latents, images):
+    def forward(self, latents: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         return reconstruction_loss(self.decoder(self.post_quant_conv(latents)).float(), images)
 
 
@@ -65,7 +65,7 @@ def train(
     torch.manual_seed(seed)
     vae = AutoencoderKL(**CONFIG)
 
-    def batch(generator):
+    def batch(generator: torch.Generator) -> tuple[torch.Tensor]:
         picked = x[torch.randint(len(x), (batch_size,), generator=generator)]
         return (2 * data.shift_and_scale(picked, generator) - 1,)
 
@@ -82,7 +82,7 @@ def train_decoder(
     vae.requires_grad_(False)
     loss = DecoderLoss(vae).requires_grad_(True)
 
-    def batch(generator):
+    def batch(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         picked = x[torch.randint(len(x), (batch_size,), generator=generator)]
         images = 2 * data.shift(picked, generator) - 1
         with torch.no_grad():
