@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "treg_edu"
 LEVELS = [
     {"checks"},
-    {"files", "noise"},
+    {"files", "noise", "bare_pictures"},
     {"operators"},
     {"phase_retrieval", "metrics", "images"},
     {"priors"},

@@ -7,13 +7,14 @@ import os
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import checks, files
+from .bare_pictures import without_metadata
 
 if TYPE_CHECKING:  # pandas costs half a second
     import pandas as pd
@@ -55,8 +56,9 @@ class ImageError(checks.ArgumentError):
 def read(path: str | os.PathLike, size: int = 64) -> torch.Tensor:
     """The picture in any file that Pillow reads, as (1, 3, size, size) in [0, 1].
 
-    Orientation follows EXIF, transparency is laid on white, an animation gives its first frame; then `from_pil`.
-    Raises FileNotFoundError, or ImageError where the file is no image, damaged, or too large to be decoded safely.
+    Orientation follows EXIF, transparency is laid on white, an animation gives its first frame; then `from_pil`.  Metadata that cannot be
+    read refuses no PNG and no JPEG.  Raises FileNotFoundError, or ImageError where the file is no image, damaged, or too large to be
+    decoded safely.
     """
     path, size = Path(path), checks.integer("size", size)  # a wrong size is no damaged file
     if not path.exists():
@@ -66,9 +68,7 @@ def read(path: str | os.PathLike, size: int = 64) -> torch.Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                return from_pil(image, size)
+            return _from_file(path, size)
     except ImageError as error:
         raise ImageError(f"path: {str(path)!r}: {error}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -76,6 +76,11 @@ def read(path: str | os.PathLike, size: int = 64) -> torch.Tensor:
             f"path: {str(path)!r} holds too many pixels to be decoded safely ({error}); expected at most {Image.MAX_IMAGE_PIXELS}"
         ) from error
     except UnidentifiedImageError as error:
+        why = _refusal(path)
+        if why is not None:
+            raise ImageError(
+                f"path: {str(path)!r} is damaged, or of a kind that Pillow does not read ({why}); expected a complete image"
+            ) from error
         raise ImageError(
             f"path: got {str(path)!r} ({path.stat().st_size} bytes), which is not an image; "
             "expected a format that Pillow reads, such as PNG, JPEG or WebP"
@@ -84,6 +89,40 @@ def read(path: str | os.PathLike, size: int = 64) -> torch.Tensor:
         raise
     except DAMAGED as error:
         raise ImageError(f"path: {str(path)!r} is damaged or cut short ({error}); expected a complete image") from error
+
+
+def _from_file(path: Path, size: int) -> torch.Tensor:
+    """The picture in a file; where it cannot be read, without its metadata, which may be the reason."""
+    try:
+        with Image.open(path) as image:
+            return from_pil(image, size)
+    except ImageError:
+        raise
+    except DAMAGED:
+        bare = without_metadata(path.read_bytes())
+        if bare is None:
+            raise
+        try:
+            with Image.open(io.BytesIO(bare)) as image:
+                return from_pil(image, size)
+        except DAMAGED:
+            pass  # it is something else: the first error stands
+        raise
+
+
+def _refusal(path: Path) -> str | None:
+    """Why Pillow does not take a file that begins as one of its formats does, None if it begins as none."""
+    with path.open("rb") as file:
+        begin = file.read(16)
+        for name in Image.ID:
+            factory, accept = Image.OPEN[name]
+            if len(begin) == 16 and accept is not None and accept(begin) is True:
+                file.seek(0)
+                try:
+                    factory(file, str(path))
+                except Exception as error:
+                    return f"{name}: {str(error) or type(error).__name__}"
+    return None
 
 
 def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
@@ -97,11 +136,35 @@ def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as EXIF says; as it is where its EXIF cannot be read, since the pixels can."""
+    """A copy, turned as EXIF says; as it is where its EXIF cannot be read, since the pixels can."""
+    key = _transparent_value(image)
+    image.load()
     try:
-        return ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image)
     except Exception:
-        return image.copy()
+        upright = image.copy()
+    if key is not None:
+        upright.info["transparency"] = key
+    return upright
+
+
+GREYS = {"L;2": 3, "L;4": 15}
+"""The largest value of a grey PNG by Pillow's name for its depth."""
+
+
+def _transparent_value(image: Image.Image) -> int | tuple[int, ...] | None:
+    """The grey or colour of a PNG that is transparent, in the depth in which Pillow gives the pixels, not in the file's.
+
+    Of 16 bits a colour the upper eight are left, and those of its pixels.  None where Pillow's value stands.
+    """
+    key = image.info.get("transparency")
+    tiles: Any = getattr(image, "tile", None)  # until the pixels are read
+    depth = tiles[0].args if image.format == "PNG" and tiles else None
+    if depth in GREYS and isinstance(key, int):
+        return key * 255 // GREYS[depth]
+    if depth == "RGB;16B" and isinstance(key, tuple):
+        return tuple(value >> 8 for value in key)
+    return None
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -109,12 +172,16 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if not image.mode.startswith(("I", "F")):
         return image
     full = 1.0 if image.mode == "F" else 65535.0
-    grey = np.asarray(image, dtype=np.float64) / full
+    values = np.asarray(image)
+    grey = values.astype(np.float64) / full
     if not (grey.min() >= 0 and grey.max() <= 1):
         raise ImageError(
             f"image: got mode {image.mode!r} with values from {grey.min() * full:.6g} to {grey.max() * full:.6g}, expected 0 to {full:.6g}"
         )
-    return Image.fromarray((grey * 255).round().astype(np.uint8))
+    eight = Image.fromarray((grey * 255).round().astype(np.uint8))
+    if "transparency" in image.info:
+        eight.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
+    return eight
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -122,7 +189,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     try:
         if not image.has_transparency_data:
             return image.convert("RGB")
-        coloured = image.convert("RGBA")
+        coloured = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
     except ValueError as error:
         raise ImageError(f"image: got mode {image.mode!r}, expected one that converts to RGB ({error})") from error
     white = Image.new("RGBA", image.size, "white")
