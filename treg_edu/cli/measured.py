@@ -1,9 +1,16 @@
 """What `treg-edu solve` measures: the operator of its options, and a stored measurement."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..checks import ArgumentError, expect
 from .errors import naming
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..operators import Inpainting, Operator
 
 OPTIONS_OF = {
     "sr": ("factor",),
@@ -14,7 +21,7 @@ OPTIONS_OF = {
 }
 
 
-def make_operator(name, size, options):
+def make_operator(name: str, size: int, options: Mapping[str, Any]) -> "Operator":
     """The operator of `OPTIONS_OF` by its name.  options: {option: value, None where not given}, of all operators together."""
     from treg_edu import operators
 
@@ -33,14 +40,14 @@ def make_operator(name, size, options):
     return operators.OPERATORS[name](**given)
 
 
-def parse_box(text):
+def parse_box(text: str) -> list[int]:
     """ "top,left,height,width" → four ints."""
     parts = text.split(",")
     expect(len(parts) == 4 and all(part.strip().isdecimal() for part in parts), "box", repr(text), "top,left,height,width, in pixels")
     return [int(part) for part in parts]
 
 
-def read_mask(path, size):
+def read_mask(path: Path, size: int) -> "Inpainting":
     """The inpainting operator of a picture that is white where the image is measured, black where it is hidden."""
     from treg_edu import images, operators
 
@@ -49,7 +56,7 @@ def read_mask(path, size):
     return operators.Inpainting(grey > 0.5)
 
 
-def read_measurement(path, shape):
+def read_measurement(path: str | Path, shape: Sequence[int]) -> "torch.Tensor":
     """The measurement y, of exactly the given shape, from a .safetensors file with a tensor "y", or from a .npy file."""
     path = Path(path)
     readers = {".safetensors": read_safetensors, ".npy": read_npy}
@@ -61,7 +68,7 @@ def read_measurement(path, shape):
     return y
 
 
-def read_safetensors(path, shape):
+def read_safetensors(path: Path, shape: tuple[int, ...]) -> "torch.Tensor":
     """Tensor "y" of the file, (1, C, h, w), as float32; its shape and dtype are checked before its values are read."""
     import torch
     from safetensors import SafetensorError, safe_open
@@ -77,7 +84,7 @@ def read_safetensors(path, shape):
     return y.to(torch.float32)
 
 
-def read_npy(path, shape):
+def read_npy(path: Path, shape: tuple[int, ...]) -> "torch.Tensor":
     """The array of the file, (1, C, h, w), as a float32 tensor; no pickles, and nothing is read before its shape is checked."""
     import numpy as np
     import torch
@@ -91,5 +98,5 @@ def read_npy(path, shape):
     return torch.from_numpy(array.astype(np.float32))
 
 
-def expect_shape(came, expected):
+def expect_shape(came: tuple[int, ...], expected: tuple[int, ...]) -> None:
     expect(came == expected, "measurement", f"shape {came}", f"{expected}, what the operator makes of one image of this --size")

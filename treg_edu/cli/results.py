@@ -1,16 +1,23 @@
 """What `treg-edu solve` writes and prints."""
 
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..checks import expect
 from ..files import check_writable, is_leftover
 from .errors import naming
 
+if TYPE_CHECKING:
+    import torch
+
+    from ..judge import Judge
+
 RESULTS = ("truth.png", "measurement.png", "measurement.safetensors", "reconstruction-*.png", "remeasured-*.png", "metrics.json")
 
 
-def check_out(out, overwrite, most_bytes):
+def check_out(out: Path, overwrite: bool, most_bytes: int) -> Path:
     """The folder to write to, as an absolute path; nothing of it is left there yet.  most_bytes: what the results may take."""
     with naming("out"):
         out = Path(out).resolve()
@@ -21,12 +28,12 @@ def check_out(out, overwrite, most_bytes):
     return out
 
 
-def enlarge(x, size):
+def enlarge(x: "torch.Tensor", size: int) -> "torch.Tensor":
     """Each pixel repeated, so that the sides come to about `size`; what is larger already stays.  x: (1, 3, h, w)."""
     return x.repeat_interleave(max(size // x.shape[-2], 1), -2).repeat_interleave(max(size // x.shape[-1], 1), -1)
 
 
-def spectrum_picture(y):
+def spectrum_picture(y: "torch.Tensor") -> "torch.Tensor":
     """A Fourier magnitude as log(1 + y / ȳ) over its maximum, the zero frequency in the middle.  y: (1, 3, h, w)."""
     import torch
 
@@ -35,14 +42,16 @@ def spectrum_picture(y):
     return torch.fft.fftshift(bright / bright.max().clamp(min=1e-12), dim=(-2, -1))
 
 
-def write_pictures(folder, operator, x, y, x_hat, seeds):
+def write_pictures(
+    folder: Path, operator: Any, x: "torch.Tensor | None", y: "torch.Tensor", x_hat: "torch.Tensor", seeds: Sequence[int]
+) -> None:
     """Everything but the numbers: what was there, what was measured, what was found, and what it would measure as."""
     from safetensors.torch import save
 
     from treg_edu import images
     from treg_edu.operators import FourierMagnitude
 
-    def picture(y):
+    def picture(y: "torch.Tensor") -> "torch.Tensor":
         seen = spectrum_picture(y) if isinstance(operator, FourierMagnitude) else y.clamp(0, 1)
         return enlarge(seen, x_hat.shape[-1])
 
@@ -55,7 +64,7 @@ def write_pictures(folder, operator, x, y, x_hat, seeds):
         images.save(picture(operator.A(one)), folder / f"remeasured-{seed}.png")
 
 
-def load_grader():
+def load_grader() -> "tuple[Judge | None, list[str]]":
     """(judge, labels), to say what a reconstruction shows; (None, []) where no judge ships."""
     from treg_edu import files, images, judge
 
@@ -65,7 +74,15 @@ def load_grader():
         return judge.load_judge(), sorted(set(images.captions()["label"]))
 
 
-def grade(operator, x, y, x_hat, prompt, seeds, grader):
+def grade(
+    operator: Any,
+    x: "torch.Tensor | None",
+    y: "torch.Tensor",
+    x_hat: "torch.Tensor",
+    prompt: str,
+    seeds: Sequence[int],
+    grader: "tuple[Judge | None, list[str]]",
+) -> tuple[dict[str, Any], list[Exception]]:
     """(grades, bugs): the numbers of metrics.json, and the errors of metrics that no input explains.
 
     grades: {"per_seed": [one dict a seed], "pixel_variance": over the seeds, None for one seed}.  A metric that cannot be computed is
@@ -74,20 +91,20 @@ def grade(operator, x, y, x_hat, prompt, seeds, grader):
     from treg_edu import metrics
 
     judge, labels = grader
-    wanted = {"misfit": lambda: metrics.misfit(operator, x_hat, y).tolist()}
+    wanted: dict[str, Callable[[], list[Any]]] = {"misfit": lambda: metrics.misfit(operator, x_hat, y).tolist()}
     if x is not None:
         wanted |= {"psnr": lambda: metrics.psnr(x_hat, x).tolist(), "ssim": lambda: metrics.ssim(x_hat, x).tolist()}
     if judge is not None:
         wanted["similarity"] = lambda: metrics.similarity(judge, x_hat, prompt).tolist()
         wanted["top5"] = lambda: metrics.top_k(judge, x_hat, labels)[0]
-    bugs = []
+    bugs: list[Exception] = []
     columns = {name: computed(name, compute, bugs) or [None] * len(seeds) for name, compute in wanted.items()}
     rows = [{"seed": seed} | dict(zip(columns, values)) for seed, *values in zip(seeds, *columns.values())]
     variance = computed("pixel_variance", lambda: metrics.pixel_variance(x_hat).item(), bugs) if len(seeds) > 1 else None
     return {"per_seed": rows, "pixel_variance": variance}, bugs
 
 
-def computed(name, compute, bugs):
+def computed(name: str, compute: Callable[[], Any], bugs: list[Exception]) -> Any:
     """What `compute` returns, or None with a warning.  An error that is no matter of sizes, values or memory is added to `bugs`."""
     try:
         return compute()
@@ -98,7 +115,7 @@ def computed(name, compute, bugs):
         return None
 
 
-def print_grades(grades, out):
+def print_grades(grades: Mapping[str, Any], out: Path) -> None:
     """The same numbers as a table."""
     from rich.console import Console
     from rich.table import Table

@@ -4,9 +4,10 @@ import inspect
 import math
 import re
 import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +25,7 @@ EMPTY_WORDS = {"a", "an", "and", "in", "of", "on", "the", "with"}
 HUB_NAME = r"\w[\w.-]*/\w[\w.-]*"
 
 
-def solver_settings(solver, recommended, given):
+def solver_settings(solver: Callable[..., Any], recommended: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting of a solver by name: its own defaults, under what the prior recommends, under what the user gave.
 
     given: {name: value, None where not given}; what the solver does not take is an error, what is merely recommended is dropped, and told.
@@ -41,7 +42,7 @@ def solver_settings(solver, recommended, given):
 
 
 @contextmanager
-def told_of_recommended(recommended, given):
+def told_of_recommended(recommended: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[None]:
     """An error about a setting that is the prior's and not the user's names the file that it comes from."""
     try:
         yield
@@ -52,7 +53,7 @@ def told_of_recommended(recommended, given):
         raise
 
 
-def check_numbers(seeds, seed, noise_seed, sigma, size):
+def check_numbers(seeds: int, seed: int, noise_seed: int, sigma: float, size: int | None) -> None:
     """The ranges that no library function checks, or checks only after minutes."""
     expect(seeds >= 1, "seeds", seeds, "at least 1")
     expect(0 <= seed < 2**32, "seed", seed, "0 to 2³² − 1")
@@ -61,18 +62,18 @@ def check_numbers(seeds, seed, noise_seed, sigma, size):
     expect(size is None or 1 <= size <= LARGEST_SIDE, "size", size, f"1 to {LARGEST_SIDE}")
 
 
-def check_prior(prior):
+def check_prior(prior: str | None) -> None:
     """None, a diffusers folder, or what may be the name of a model on the hub, before anything is fetched."""
     if prior is not None:
         there = (Path(prior) / "model_index.json").is_file() or (not Path(prior).exists() and re.fullmatch(HUB_NAME, prior))
         expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
 
 
-def warn_of_words(prompt):
+def warn_of_words(prompt: str) -> None:
     """The bundled prior guesses at words that no caption of its training has, and the picture does not tell."""
     from treg_edu import images
 
-    def words(text):
+    def words(text: str) -> set[str]:
         return set(re.findall(r"[^\W_]+", text.lower())) - EMPTY_WORDS
 
     captions = images.captions()
@@ -114,7 +115,7 @@ def solve(
     dtype: Annotated[str, typer.Option(help=f"Of the networks: {', '.join(DTYPES)}.")] = "float32",
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")] = False,
-):
+) -> None:
     """Measure a picture, or take a stored measurement, and reconstruct it with a text."""
     check_numbers(seeds, seed, noise_seed, sigma, size)
     expect((image is None) != (measurement is None), "IMAGE, measurement", "neither" if image is None else "both", "one of them")

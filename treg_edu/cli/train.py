@@ -116,7 +116,7 @@ def train_robust(
     out: Runs = RUNS,
     minutes: Minutes = 150,
     start: Annotated[Path, typer.Option(help="A prior whose autoencoder to go on from.")] = Path("data/prior"),
-):
+) -> None:
     """The autoencoder, further, on what solvers hand to it as well; clean pictures keep their latents, nearly."""
     from treg_edu.training import recipes
 

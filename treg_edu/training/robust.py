@@ -28,11 +28,11 @@ class Loss(nn.Module):
     noise: (B, 4, 16, 16), normal.
     """
 
-    def __init__(self, vae):
+    def __init__(self, vae: Any) -> None:
         super().__init__()
         self.vae = vae
 
-    def forward(self, images, known, noise):
+    def forward(self, images: torch.Tensor, known: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         latents = self.vae.encode(images).latent_dist.mode().float()
         x_hat = self.vae.decode(latents + LATENT_NOISE * noise).sample.float()
         moved = (latents[: len(known)] - known).square().mean()
@@ -49,7 +49,7 @@ def train(
     x, _ = data.load(corpus, "train")
     earlier.requires_grad_(False).eval()
 
-    def batch(generator):
+    def batch(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         picked = x[torch.randint(len(x), (batch_size,), generator=generator)]
         clean, other = data.shift(picked, generator).chunk(2)
         clean, other = 2 * clean - 1, 2 * corruption.corrupt(other, generator) - 1
