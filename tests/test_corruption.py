@@ -3,9 +3,13 @@
 import pytest
 import torch
 
+from treg_edu.operators import SuperResolution
 from treg_edu.training import corruption
 
 WAYS = pytest.mark.parametrize("way", corruption.WAYS, ids=lambda way: way.__name__)
+
+
+WITH_CORRECTIONS = pytest.mark.parametrize("way", [*corruption.WAYS, corruption.correct], ids=lambda way: way.__name__)
 
 
 def seeded(seed=0):
@@ -28,7 +32,7 @@ def test_a_corrupted_picture_is_a_picture(way, x):
         assert out.min() >= 0 and out.max() <= 1
 
 
-@WAYS
+@WITH_CORRECTIONS
 def test_a_corruption_depends_on_its_generator_alone(way, x):
     torch.manual_seed(0)
     first = way(x, seeded())
@@ -37,7 +41,7 @@ def test_a_corruption_depends_on_its_generator_alone(way, x):
     assert not torch.equal(way(x, seeded(1)), first)
 
 
-@WAYS
+@WITH_CORRECTIONS
 def test_each_picture_has_a_draw_of_its_own(way, x):
     alike = torch.stack([x[0], x[1], x[0], x[1]])
     out = way(alike, seeded())
@@ -108,3 +112,24 @@ def test_a_way_is_applied_to_the_picture_in_its_place(monkeypatch):
     monkeypatch.setattr(corruption, "WAYS", [lambda x, generator: 1 - x, lambda x, generator: 1 - x])
     x = torch.rand(5, 3, 4, 4)
     assert torch.equal(corruption.corrupt(x, seeded()), 1 - x)
+
+
+def test_a_correction_is_a_pixel_step(x):
+    x = x.repeat(10, 1, 1, 1).double()
+    added, wanted = corruption.correct(x, seeded()) - x, x.roll(1, 0) - x
+    strength, errors = [], []
+    for operator in map(SuperResolution, corruption.FACTORS):
+        came, asked = operator.A(added), operator.A(wanted)
+        share = (came * asked).sum((1, 2, 3)) / asked.square().sum((1, 2, 3))
+        strength.append(share)
+        errors.append((added - share[:, None, None, None] * operator.A_dagger(asked)).abs().amax((1, 2, 3)))
+    error, which = torch.stack(errors, 1).min(1)
+    assert (error < 1e-6).all()  # of one factor, and nothing besides
+    shares = torch.stack(strength, 1)[torch.arange(40), which]
+    assert set(which.tolist()) == {0, 1, 2}
+    assert 0 <= shares.min() < 0.15 and 0.85 < shares.max() <= 1
+
+
+def test_a_correction_leaves_the_range_of_pictures(x):
+    out = corruption.correct(x.repeat(10, 1, 1, 1), seeded())
+    assert out.min() < -0.05 and out.max() > 1.05

@@ -1,14 +1,18 @@
-"""What solvers hand to an encoder: pictures with smooth fields of colour, tinted, blurred, or two under one mask.
+"""What solvers hand to an encoder: pictures with smooth fields of colour, tinted, blurred, two under one mask; and pixel steps' estimates.
 
-Each function changes every picture of a batch by a draw of its own, from a CPU generator.  x: (B, 3, s, s) in [0, 1], as what is returned.
+Each function changes every picture of a batch by a draw of its own, from a CPU generator.  x: (B, 3, s, s) in [0, 1].  What is returned is
+in [0, 1] as well, but for `correct`.
 """
 
 import torch
 from torch.nn import functional as F
 
+from ..operators import SuperResolution
+
 CELLS = (2, 8)  # fewest and most cells a side of a smooth field; at 64 pixels they are 32 to 8 pixels wide
 FIELD, TINT = 0.25, 0.3  # the strongest field of colour, the strongest tint
 WIDTHS = (0.5, 3.0)  # pixels of a blur's deviation
+FACTORS = (4, 8, 16)  # pixels a side of what a pixel step knows the mean of
 RADIUS = 9  # pixels of a blur's kernel to each side: three times the widest deviation
 
 
@@ -63,3 +67,14 @@ def corrupt(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Each picture corrupted in one of WAYS, each as likely."""
     drawn = torch.randint(len(WAYS), (len(x),), generator=generator)
     return torch.stack([way(x, generator) for way in WAYS], 1)[torch.arange(len(x)), drawn]
+
+
+def correct(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """x + s A†(A(x') − A(x)), A super-resolution by 4, 8 or 16, x' the picture before it in the batch, s from 0 to 1.
+
+    This is a pixel step from x, with a measurement of x'. It leaves [0, 1], as pixel steps do: white paper that should be darker on
+    average, with a dark drawing on it that should be lighter, becomes whiter than white somewhere.
+    """
+    drawn = torch.randint(len(FACTORS), (len(x),), generator=generator)
+    corrections = [operator.A_dagger(operator.A(x.roll(1, 0) - x)) for operator in map(SuperResolution, FACTORS)]
+    return x + uniform(len(x), 0, 1, generator) * torch.stack(corrections, 1)[torch.arange(len(x)), drawn]
