@@ -1,7 +1,13 @@
-"""What is public says so: `__all__`, complete annotations, and a docstring, for `treg_edu` and every submodule that it names."""
+"""What is public says so: `__all__`, complete annotations, and a docstring, for `treg_edu` and every submodule that it names.
 
+Every other module lists at least what others import from it.
+"""
+
+import ast
 import importlib
+import importlib.util
 import inspect
+import pkgutil
 import types
 from pathlib import Path
 
@@ -61,6 +67,40 @@ def test_what_is_public_is_annotated_and_described(name):
         assert missing_annotations(member) == []
     if not name.endswith("__init__"):  # which its class describes
         assert inspect.getdoc(member)
+
+
+NAMES = [each.name for each in pkgutil.walk_packages(treg_edu.__path__, "treg_edu.")]
+COMMANDS = [name for name in NAMES if name.startswith("treg_edu.cli.")]  # called by their options, not by name
+EMPTY = ["treg_edu.experiments", "treg_edu.training"]  # packages without names of their own
+LISTING = [name for name in NAMES if name not in COMMANDS + EMPTY]
+
+
+def imported_names():
+    """{module: {name}} of what the files of the package import from its modules, however relative."""
+    found = {}
+    for path in Path(treg_edu.__file__).parent.rglob("*.py"):
+        package = ".".join(path.relative_to(Path(treg_edu.__file__).parents[1]).parts[:-1])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                found.setdefault(module, set()).update(each.name for each in node.names)
+    return found
+
+
+IMPORTED = imported_names()
+
+
+@pytest.mark.parametrize("name", LISTING)
+def test_every_module_lists_what_others_import_from_it(name):
+    module = importlib.import_module(name)
+    assert len(set(module.__all__)) == len(module.__all__) and all(hasattr(module, each) for each in module.__all__)
+    submodules = {each.rpartition(".")[2] for each in NAMES if each.rpartition(".")[0] == name}
+    assert IMPORTED.get(name, set()) - submodules <= set(module.__all__)
+
+
+def test_imports_are_read_as_written():
+    assert {"SIGMA", "solve_arms"} <= IMPORTED["treg_edu.experiments.common"]
+    assert {"checks", "noise"} <= IMPORTED["treg_edu"] and len(LISTING) > 50
 
 
 def test_type_checkers_are_told_that_there_are_types():

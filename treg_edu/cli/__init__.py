@@ -11,6 +11,8 @@ from .solve import solve
 from .studies import bench, demo, experiment_app
 from .train import train_app
 
+__all__ = ["app"]
+
 HELP = """Text-regularized latent diffusion inverse solvers: a course, and the tool to try them on a picture of yours.
 
 --debug, anywhere, shows the traceback of an error."""

@@ -4,6 +4,8 @@ import torch
 
 from .base import Attempt, normal, verdict
 
+__all__ = ["check_adam", "check_negation_loss", "check_pull_back", "check_shortest_move"]
+
 
 def check_negation_loss(attempt: Attempt) -> None:
     """attempt(feature, null) → (sim (B,), its gradient by null (B, L, d)).  feature: (B, d).  null: (B, L, d)."""

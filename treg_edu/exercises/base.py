@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+__all__ = ["Attempt", "difference", "normal", "uniform", "verdict"]
+
 Attempt = Callable[..., Any]
 """A reader's function."""
 

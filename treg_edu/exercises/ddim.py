@@ -6,6 +6,8 @@ import torch
 
 from .base import Attempt, normal, verdict
 
+__all__ = ["check_from_v", "check_gaussian_noise", "check_renoise", "check_rescaled_score"]
+
 
 def check_gaussian_noise(attempt: Attempt) -> None:
     """attempt(z_t, alpha_bar, mean, deviation) → E[ε | z_t] for z₀ ~ N(mean, deviation²), the shape of z_t."""

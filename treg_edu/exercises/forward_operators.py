@@ -4,6 +4,8 @@ import torch
 
 from .base import Attempt, normal, uniform, verdict
 
+__all__ = ["check_block_mean_adjoint", "check_gamma_gradient", "check_least_squares_near", "check_split"]
+
 
 def check_block_mean_adjoint(attempt: Attempt) -> None:
     """attempt(y, f) → Aᵀy, (B, C, f H, f W), where A takes the means of f×f blocks and y is (B, C, H, W)."""

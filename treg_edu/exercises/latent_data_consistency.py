@@ -4,6 +4,8 @@ import torch
 
 from .base import Attempt, normal, uniform, verdict
 
+__all__ = ["check_inpainting_step", "check_noise_gain", "check_steepest_step"]
+
 
 def check_inpainting_step(attempt: Attempt) -> None:
     """attempt(mask, y, x, lam) → argmin_u ‖y − m ∘ u‖² + λ ‖u − x‖².  mask: 0 or 1, y, x: all of one shape.  lam: a number above 0."""

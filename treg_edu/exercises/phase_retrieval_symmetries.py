@@ -4,6 +4,8 @@ import torch
 
 from .base import Attempt, uniform, verdict
 
+__all__ = ["check_conjugate_flip", "check_distinct_magnitudes", "check_hio_step", "check_turned_error"]
+
 
 def check_conjugate_flip(attempt: Attempt) -> None:
     """attempt(x) → x(−r) on the canvas, (B, C, H, W): pixel (i, j) goes to (−i, −j), modulo the sides."""

@@ -4,6 +4,8 @@ import torch
 
 from .base import Attempt, normal, uniform, verdict
 
+__all__ = ["check_decided_by_text", "check_exact_pixel_step", "check_latent_step_of_two_texts", "check_treg_step"]
+
 
 def check_exact_pixel_step(attempt: Attempt) -> None:
     """attempt(A, y, x, lam) → argmin_u ‖y − A u‖² + λ ‖u − x‖².  A: (m, n).  y: (m,).  x: (n,).  lam: a number above 0."""

@@ -6,6 +6,8 @@ import torch
 
 from .base import Attempt, normal, uniform, verdict
 
+__all__ = ["check_algorithm_step", "check_consistency_steps", "check_cost", "check_paired_difference"]
+
 
 def check_consistency_steps(attempt: Attempt) -> None:
     """attempt(steps, every, until) → Γ, the list of indices 0 … steps − 1 at which measurement and text are reconciled."""

@@ -12,6 +12,24 @@ from .. import checks, files, images, metrics
 from ..priors import LatentDiffusion
 from ..solvers import solve, treg
 
+__all__ = [
+    "SIGMA",
+    "UNGUIDED",
+    "Arm",
+    "Column",
+    "Interval",
+    "difference",
+    "held_out",
+    "measured",
+    "print_table",
+    "ratio",
+    "settings_of",
+    "solve_arms",
+    "summary",
+    "write_report",
+    "write_rows",
+]
+
 SIGMA = 0.005  # the paper's σ = 0.01 is for images in [−1, 1]
 NOISE_SEED = 10_000  # far from the seeds of the solver
 BATCH = 16

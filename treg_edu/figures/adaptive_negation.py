@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .base import LINES, TIME, Figure, blank, name_axes, own_style, show_rows
 
+__all__ = ["effects", "found_among", "negation_losses", "negation_trajectory", "null_directions"]
+
 
 @own_style()
 def negation_losses(t: Sequence[int], walks: Mapping[str, tuple[ArrayLike, ArrayLike]], iterations: int = 10) -> Figure:

@@ -17,6 +17,23 @@ from torch.nn import functional as F
 
 from .. import checks
 
+__all__ = [
+    "AS_TYPED",
+    "LINES",
+    "STYLE",
+    "TIME",
+    "Figure",
+    "blank",
+    "enlarged",
+    "misfit_axes",
+    "name_axes",
+    "one_each",
+    "own_style",
+    "show",
+    "show_map",
+    "show_rows",
+]
+
 STYLE = {
     "font.family": ["DejaVu Sans"],  # it comes with matplotlib; the other families of the default depend on the machine
     "figure.titlesize": 9,

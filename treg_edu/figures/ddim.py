@@ -7,6 +7,8 @@ from torch import Tensor
 
 from .base import TIME, Figure, blank, own_style, show
 
+__all__ = ["noising", "paths", "scores"]
+
 
 @own_style()
 def noising(pictures: Tensor, levels: Sequence[int], alpha_bar: Tensor) -> Figure:

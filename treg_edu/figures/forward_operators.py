@@ -10,6 +10,8 @@ from torch import Tensor
 
 from .base import LINES, Figure, blank, name_axes, own_style
 
+__all__ = ["matrices", "spectra", "sweep", "tone_curves", "truncation"]
+
 
 @own_style()
 def matrices(named: Mapping[str, Tensor]) -> Figure:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from .base import TIME, Figure, blank, misfit_axes, name_axes, one_each, own_style, show
 
+__all__ = ["along_trajectory", "cg_iterations", "over_measurements", "pixel_step"]
+
 
 @own_style()
 def over_measurements(pictures: Tensor, titles: Sequence[str], operator: Any, notes: Sequence[str] | None = None) -> Figure:

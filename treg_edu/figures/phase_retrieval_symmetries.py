@@ -11,6 +11,8 @@ from torch import Tensor
 
 from .base import Figure, blank, name_axes, one_each, own_style, show, show_map
 
+__all__ = ["convergence", "copies_found", "found_shifts", "log_magnitude", "over_magnitudes"]
+
 
 def log_magnitude(magnitude: Tensor, floor: float) -> Tensor:
     """log₁₀ of a Fourier magnitude and at least of `floor`, the zero frequency in the middle.  magnitude, returned: (…, H, W)."""

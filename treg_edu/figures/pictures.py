@@ -10,6 +10,8 @@ from torch import Tensor
 from .. import checks
 from .base import AS_TYPED, Figure, blank, one_each, own_style, show, show_rows
 
+__all__ = ["ladder", "nearest_sheet", "picture_rows", "sample_sheet"]
+
 
 @own_style()
 def ladder(pictures: Sequence[Tensor], titles: Sequence[str], notes: Sequence[str] | None = None) -> Figure:

@@ -8,6 +8,8 @@ from torch import Tensor
 from ..metrics import pixel_deviation
 from .base import AS_TYPED, Figure, blank, enlarged, own_style, show, show_map
 
+__all__ = ["measurement", "story", "variance_maps"]
+
 
 @own_style()
 def measurement(x: Tensor, y: Tensor) -> Figure:

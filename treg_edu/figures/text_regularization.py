@@ -11,6 +11,8 @@ from torch import Tensor
 from ..metrics import pixel_deviation
 from .base import AS_TYPED, TIME, Figure, blank, enlarged, name_axes, one_each, own_style, show, show_map
 
+__all__ = ["paired", "seeds_and_deviation", "text_weight", "texts"]
+
 
 @own_style()
 def seeds_and_deviation(groups: Mapping[str, Tensor], columns: int = 8) -> Figure:

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from .base import AS_TYPED, TIME, Figure, blank, enlarged, misfit_axes, one_each, own_style, show, show_rows
 
+__all__ = ["problems", "retrieved", "solver"]
+
 COPIES = {"upright": ("▲ upright", "black"), "rotated": ("▼ rotated", "tab:red")}
 """How the notes under retrieved pictures look; any other copy is grey."""
 

@@ -11,6 +11,18 @@ import torch
 
 from .. import checks, noise
 
+__all__ = [
+    "LinearOperator",
+    "Operator",
+    "at_least_float32",
+    "autograd_vjp",
+    "check_image",
+    "check_measurement",
+    "check_weight",
+    "conjugate_gradient",
+    "inner",
+]
+
 
 class Operator(ABC):
     """A forward operator, possibly nonlinear.  A subclass gives `A`, written in torch; `A_vjp` and `A_dagger` where it knows them better.

@@ -5,6 +5,8 @@ import torch
 from .. import checks
 from .base import Operator, at_least_float32, check_image, check_measurement
 
+__all__ = ["FourierMagnitude"]
+
 
 class FourierMagnitude(Operator):
     """A(x) = |F P x|: P pads each channel with zeros, below and right, to `oversampling` times its side; F is the unitary DFT.

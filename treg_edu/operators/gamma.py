@@ -5,6 +5,8 @@ import torch
 from .. import checks
 from .base import Operator, at_least_float32, check_image, check_measurement
 
+__all__ = ["SMALLEST_GREY", "GammaCorrection"]
+
 SMALLEST_GREY = 1e-3
 """Below this grey, a quarter of an 8-bit step, `GammaCorrection` is a straight line."""
 

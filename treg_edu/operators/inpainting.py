@@ -7,6 +7,8 @@ import torch
 from .. import checks, noise
 from .base import LinearOperator, check_image, check_measurement, check_weight
 
+__all__ = ["Inpainting"]
+
 
 class Inpainting(LinearOperator):
     """A x = m ∘ x: pixels under a mask m in {0, 1} are measured, the others are not, and carry no noise either.

@@ -7,6 +7,8 @@ import torch
 from .. import checks
 from .base import autograd_vjp
 
+__all__ = ["check_operator", "image_shape", "is_linear", "mean_square", "misfit", "twin", "vjp"]
+
 
 def check_operator(operator: Any, device: torch.device) -> None:
     """An object with `A`.  Our operators follow the image; deepinv's are modules with buffers, which stay where they are."""

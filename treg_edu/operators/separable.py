@@ -8,6 +8,8 @@ import torch
 from .. import checks
 from .base import LinearOperator, check_image, check_measurement, check_weight
 
+__all__ = ["RELATIVE_CUTOFF", "GaussianBlur", "SeparableOperator", "SuperResolution", "cubic_kernel"]
+
 RELATIVE_CUTOFF = 1e-4
 """A_dagger inverts the singular values above this fraction of the largest, so noise grows by 1 / (1e-4 · largest) at most."""
 

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from .. import checks
 
+__all__ = ["LatentDiffusion", "as_list", "resized"]
+
 
 class LatentDiffusion:
     """A diffusers Stable Diffusion folder and the CLIP whose text tower it uses, on one device.

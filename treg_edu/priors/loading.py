@@ -12,7 +12,7 @@ import torch
 from .. import checks, files
 from .latent_diffusion import LatentDiffusion
 
-__all__ = ["load_prior", "training_size"]
+__all__ = ["RECOMMENDED", "fitting_tokenizer", "load_prior", "readable", "training_size", "weights", "without_reports"]
 
 CLIP_OF_STABLE_DIFFUSION = "openai/clip-vit-large-patch14"
 RECOMMENDED = "recommended.json"

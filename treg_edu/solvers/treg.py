@@ -15,6 +15,8 @@ from ..operators import is_linear, misfit
 from ..priors import LatentDiffusion
 from .common import Problem, pose
 
+__all__ = ["treg"]
+
 
 def treg(
     prior: LatentDiffusion,

@@ -20,6 +20,41 @@ from torch.nn import functional as F
 from .. import checks, metrics
 from . import data, loop
 
+__all__ = [
+    "CAPTIONS",
+    "TOKENS",
+    "WIDTH",
+    "Features",
+    "Loss",
+    "ReadingLoss",
+    "TextLoss",
+    "captions",
+    "clip_features",
+    "distinct_captions",
+    "image_features",
+    "judge_features",
+    "least_squares",
+    "lessons",
+    "mix",
+    "new_clip",
+    "new_judge_text",
+    "new_text_tower",
+    "pictures",
+    "read",
+    "said_by",
+    "shares",
+    "take_weights",
+    "text_config",
+    "tokenise",
+    "told",
+    "train_on_images",
+    "train_to_name",
+    "train_to_read",
+    "train_tokenizer",
+    "whiten",
+    "zero_shot",
+]
+
 TOKENS = 32
 WIDTH = 192  # of text, of image features, of cross-attention: adaptive negation needs them equal
 VOCABULARY = 6000

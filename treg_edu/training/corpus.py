@@ -26,6 +26,8 @@ from .data import packed
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["build"]
+
 Concept = Mapping[str, Any]
 
 CANVAS, GLYPH = 64, 56

@@ -15,6 +15,24 @@ from .. import checks, images
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "bend",
+    "caption",
+    "corpus_text",
+    "degrade",
+    "erase",
+    "load",
+    "mirror",
+    "one_file",
+    "packed",
+    "read_corpus",
+    "read_parquet",
+    "recolour",
+    "shift",
+    "shift_and_scale",
+    "turn_hue",
+]
+
 CORPUS_COLUMNS = ("image", "label", "keywords", "style", "concept", "group", "split", "licence")
 
 

@@ -16,6 +16,8 @@ from . import vae as autoencoder
 if TYPE_CHECKING:
     from rich.table import Table
 
+__all__ = ["all_labels", "draw", "nearest", "paraphrases", "ranks", "run", "set_distances", "some_labels"]
+
 Model = LatentDiffusion | Judge
 
 GUIDANCE, STEPS, FEW_STEPS, PROMPTS = 4.0, 50, 20, 200

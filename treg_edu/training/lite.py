@@ -18,6 +18,8 @@ from torch import nn
 from .. import checks
 from .data import one_file
 
+__all__ = ["FROZEN", "REPEATS", "image_tower"]
+
 REPEATS = {0: (1, 2, 2, 3, 3, 4, 1), 1: (1, 3, 3, 4, 4, 5, 1)}  # blocks of each stage
 FROZEN = 4  # stages that stay as they are when a tower that has seen photographs learns; with them the stem
 OPEN = 30.0  # a squeeze-and-excite gate of sigmoid(30) = 1 lets everything through

@@ -12,6 +12,8 @@ from torch import nn
 
 from .. import files
 
+__all__ = ["computing_clock", "fit", "learning_rate"]
+
 
 def has_bf16() -> bool:
     """Whether bf16 arithmetic is fast on this machine (a CUDA device that supports it, or a CPU with AVX-512 BF16)."""

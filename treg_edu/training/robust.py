@@ -14,6 +14,8 @@ from . import corruption, data, loop
 from .vae import evaluate as evaluate_clean
 from .vae import reconstruction_loss
 
+__all__ = ["Loss", "block_loss", "evaluate", "latents_of", "train"]
+
 LATENT_NOISE = 0.02  # deviation; what a solver decodes is never exactly E(x)
 STAY = 2.0  # weight of the latents' distance to where they were
 BLOCK, BLOCK_WEIGHT = 16, 16.0

@@ -15,6 +15,8 @@ from .clip import WIDTH, said_by
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["SCHEDULE", "Loss", "cache_captions", "cache_latents", "train"]
+
 CONFIG = dict(
     sample_size=16,
     in_channels=4,

@@ -8,6 +8,8 @@ from torch import nn
 
 from . import data, loop
 
+__all__ = ["CONFIG", "evaluate", "reconstruction_loss", "standardise", "train", "train_decoder"]
+
 CONFIG = dict(
     in_channels=3,
     out_channels=3,

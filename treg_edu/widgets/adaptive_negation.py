@@ -12,6 +12,8 @@ from ..priors import LatentDiffusion
 from ..solvers import treg
 from .base import Cancelled, Panel, Progress, count_of_steps, measured, omega_slider, picture_menu, walk
 
+__all__ = ["negation", "negation_figure"]
+
 
 def negation(prior: LatentDiffusion, name: str = "fox") -> Panel:
     """The panel of notebook 06: picture, η, ω and space → x̂ along the run with and without negation, the loss, and the move of c_∅."""

@@ -15,6 +15,26 @@ from ..figures import Figure
 from ..priors import LatentDiffusion
 from ..solvers import treg
 
+__all__ = [
+    "LINEAR",
+    "NONLINEAR",
+    "SIGMA",
+    "Cancelled",
+    "Live",
+    "Panel",
+    "Progress",
+    "count_of_steps",
+    "estimate",
+    "measured",
+    "omega_slider",
+    "operator_and_strength",
+    "picture_and_text",
+    "picture_menu",
+    "text_field",
+    "thinned",
+    "walk",
+]
+
 Cancelled = Callable[[], bool]
 Progress = Callable[[int, int], None]
 Menu = dict[str, tuple[Callable[..., Any], list[float]]]

@@ -8,6 +8,8 @@ from ..diffusion import sample
 from ..priors import LatentDiffusion
 from .base import Cancelled, Panel, Progress, omega_slider, text_field, thinned, walk
 
+__all__ = ["ddim"]
+
 
 def ddim(prior: LatentDiffusion, prompt: str = "tomato") -> Panel:
     """The panel of notebook 03: prompt, ω, steps and seed → z_t and ẑ₀ along the way, decoded."""

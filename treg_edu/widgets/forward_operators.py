@@ -3,6 +3,8 @@
 from .. import figures, images, operators
 from .base import LINEAR, Live, operator_and_strength, picture_menu
 
+__all__ = ["null_space"]
+
 
 def null_space(name: str = "fox", other: str = "gorilla") -> Live:
     """The panel of notebook 01: pictures, operator and strength → what is seen of x, what is not, and a twin of the same measurement."""

@@ -6,6 +6,8 @@ import torch
 from .. import consistency, figures, operators
 from .base import LINEAR, SIGMA, Live, measured
 
+__all__ = ["pixel_step"]
+
 
 def pixel_step(x: torch.Tensor, start: torch.Tensor) -> Live:
     """The panel of notebook 04: operator, λ and iterations → the pixel step of a measurement of x, from `start`.  Both (1, 3, H, W)."""

@@ -6,6 +6,8 @@ import torch
 from .. import figures, images, phase_retrieval
 from .base import Live, picture_menu
 
+__all__ = ["phases_and_copies"]
+
 COLOURS = ["red", "green", "blue"]
 
 

@@ -7,6 +7,8 @@ from ..priors import LatentDiffusion
 from ..solvers import treg
 from .base import LINEAR, Cancelled, Panel, Progress, count_of_steps, estimate, measured, operator_and_strength, picture_and_text, walk
 
+__all__ = ["quickstart"]
+
 
 def quickstart(prior: LatentDiffusion, name: str = "fox") -> Panel:
     """The panel of notebook 00: picture, prompt, operator, strength and seed → truth, measurement, x̂ and A(x̂)."""

@@ -7,6 +7,8 @@ from ..priors import LatentDiffusion
 from ..solvers import treg
 from .base import Cancelled, Panel, Progress, count_of_steps, estimate, measured, picture_and_text, walk
 
+__all__ = ["text_regularization"]
+
 
 def text_regularization(prior: LatentDiffusion, name: str = "fox") -> Panel:
     """The panel of notebook 05: picture, text and seeds → reconstructions with the text and the null text, and where they disagree."""

@@ -27,6 +27,8 @@ from .base import (
     walk,
 )
 
+__all__ = ["solver", "solver_figure"]
+
 
 def solver(prior: LatentDiffusion, name: str = "fox") -> Panel:
     """The panel of notebook 07: picture, text, operator, ω, negation and seed → the whole run, from measurement to reconstruction."""
