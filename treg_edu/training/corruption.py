@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..operators import SuperResolution
 
-__all__ = ["WAYS", "blur", "collage", "colour_fields", "corrupt", "smooth_fields", "tint"]
+__all__ = ["FACTORS", "WAYS", "blur", "collage", "colour_fields", "correct", "corrupt", "smooth_fields", "tint"]
 
 CELLS = (2, 8)  # fewest and most cells a side of a smooth field; at 64 pixels they are 32 to 8 pixels wide
 FIELD, TINT = 0.25, 0.3  # the strongest field of colour, the strongest tint

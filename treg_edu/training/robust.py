@@ -14,7 +14,7 @@ from . import corruption, data, loop
 from .vae import evaluate as evaluate_clean
 from .vae import reconstruction_loss
 
-__all__ = ["Loss", "block_loss", "evaluate", "latents_of", "train"]
+__all__ = ["Loss", "block_loss", "evaluate", "latents_of", "pixel_step_estimates", "round_trip", "round_trip_misfit", "train"]
 
 LATENT_NOISE = 0.02  # deviation; what a solver decodes is never exactly E(x)
 STAY = 2.0  # weight of the latents' distance to where they were
@@ -104,11 +104,11 @@ def pixel_step_estimates(prior: LatentDiffusion, operator: Any, y: torch.Tensor,
     """
     seen, recorder = [], copy.copy(prior)
 
-    def encode(x_hat):
+    def encode(x_hat: torch.Tensor) -> torch.Tensor:
         seen.append(x_hat)
         return prior.encode(x_hat)
 
-    recorder.encode = encode  # type: ignore[method-assign]
+    recorder.encode = encode  # type: ignore[assignment, method-assign]
     for _ in treg(recorder, operator, y, prompts, seed=seed, **prior.recommended["treg"]):
         pass
     return torch.cat(seen)
