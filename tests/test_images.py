@@ -365,7 +365,7 @@ def test_examples_are_distinct_seeded_and_nested():
 
 @pytest.mark.parametrize("n", [0, 10**6, 1.5])
 def test_examples_of_an_impossible_number(n):
-    with pytest.raises(ValueError, match="n: got .*expected an int from 1 to"):
+    with pytest.raises(ValueError, match="n: got .*expected an integer from 1 to"):
         images.examples(n)
 
 

@@ -161,7 +161,7 @@ def test_top_k_is_best_first():
     names, indices = metrics.top_k(MeanColour(), painted("green", "white"), labels, k=2)
     assert names[0] == ["green", "white"] and names[1][0] == "white"
     assert [[labels[i] for i in row] for row in indices] == names
-    with pytest.raises(ValueError, match="k: got 5, expected 1 to 4"):
+    with pytest.raises(ValueError, match="k: got 5, expected an integer from 1 to 4"):
         metrics.top_k(MeanColour(), painted("red"), labels, k=5)
 
 

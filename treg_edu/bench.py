@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from . import diffusion
+from . import checks, diffusion
 from .operators import GaussianBlur, Inpainting, LinearOperator, SuperResolution
 from .priors import LatentDiffusion, load_prior
 from .solvers import solve, treg
@@ -56,6 +56,7 @@ def seconds(function: Call) -> float:
 
 def ratio(a: Call, b: Call, repetitions: int = 5, calls: int = 1) -> float:
     """median seconds of a / median seconds of b: each called once to warm up, then timed in turn, `calls` calls a timing."""
+    repetitions, calls = checks.integer("repetitions", repetitions), checks.integer("calls", calls)
     a(), b()
     times = [(seconds(lambda: _repeat(a, calls)), seconds(lambda: _repeat(b, calls))) for _ in range(repetitions)]
     of_a, of_b = zip(*times)
@@ -192,6 +193,7 @@ def run(repetitions: int = 5, deepinv: ModuleType | None = None) -> list[Row]:
     """
     from rich.console import Console
 
+    repetitions = checks.integer("repetitions", repetitions)
     console = Console()
     deepinv = deepinv or import_deepinv()
     rows = import_rows(repetitions) + closed_form_rows(repetitions)

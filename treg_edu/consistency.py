@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from . import checks
 from .operators import conjugate_gradient, inner, vjp
 
 __all__ = ["ENOUGH", "is_consistency_step", "latent_step", "pixel_step", "pixel_step_nonlinear", "renoise"]
@@ -59,7 +60,7 @@ def pixel_step_nonlinear(
     x_hat = (x if start is None else start).clamp(0, 1)
     value, gradient = objective(x_hat)
     eta = torch.ones_like(value)
-    for _ in range(iterations):
+    for _ in range(checks.integer("iterations", iterations, 0)):
         trial = (x_hat - eta * gradient).clamp(0, 1)
         trial_value, trial_gradient = objective(trial)
         lower = trial_value <= value + ENOUGH * inner(gradient, trial - x_hat)
@@ -92,4 +93,5 @@ def renoise(z0: torch.Tensor, noise: torch.Tensor, fresh_noise: torch.Tensor, al
 
 def is_consistency_step(index: int, steps: int, every: int = 3, until: float = 0.85) -> bool:
     """Whether step `index` of `steps` is in Γ: every third among the first 85 %  (the authors' code: 170 of 200)."""
+    index, steps, every = checks.integer("index", index, 0), checks.integer("steps", steps), checks.integer("every", every)
     return index % every == 0 and index < until * steps

@@ -105,6 +105,7 @@ def check_writable(name: str, out: Path, most_bytes: int = 0) -> None:
 
     name: the argument, for the error.  most_bytes: how much will be written.
     """
+    most_bytes = checks.integer("most_bytes", most_bytes, 0)
     home = next(parent for parent in (out, *out.parents) if parent.exists())
     free = shutil.disk_usage(home).free
     checks.expect(free >= most_bytes, name, f"{str(out)!r} on a disk with {free} bytes left", f"{most_bytes} free bytes")

@@ -246,6 +246,7 @@ def _captions(folder: Path) -> "pd.DataFrame":
 
 def decode(frame: "pd.DataFrame", size: int = 64) -> torch.Tensor:
     """The pictures of rows of `captions()`, in their order: (len(frame), 3, size, size) in [0, 1]."""
+    size = checks.integer("size", size)
     return torch.cat([from_pil(Image.open(io.BytesIO(png)), size) for png in frame["image"]])
 
 
@@ -275,6 +276,7 @@ def example(name: str, style: str | None = None) -> torch.Tensor:
     style: ask for it in one style; at most one picture of a concept is held out, so usually there is no choice.
     """
     held_out = captions().query("split == 'heldout'")
+    checks.expect(isinstance(name, str), "name", repr(name), "a concept, such as 'ice cream'", checks.ArgumentTypeError)
     wanted = name.strip().lower()
     rows = held_out[(held_out["label"].str.lower() == wanted) | (held_out["concept"] == wanted)]
     if rows.empty:
@@ -282,11 +284,10 @@ def example(name: str, style: str | None = None) -> torch.Tensor:
         near = [label for low, label in labels.items() if wanted and wanted in low.split()]
         near += [labels[low] for low in difflib.get_close_matches(wanted, labels, n=5, cutoff=0.5)]
         hint = ", ".join(map(repr, list(dict.fromkeys(near))[:5])) or "none; see images.captions()"
-        raise ValueError(f"name: got {name!r}, expected a concept with a held-out picture; close matches: {hint}")
-    styled = rows if style is None else rows[rows["style"] == style]
-    if styled.empty:
-        raise ValueError(f"style: got {style!r}, expected for {name!r}: {', '.join(map(repr, rows['style']))}")
-    return decode(styled.iloc[:1])
+        checks.fail("name", repr(name), f"a concept with a held-out picture; close matches: {hint}")
+    fits = style is None or (isinstance(style, str) and style in set(rows["style"]))
+    checks.expect(fits, "style", repr(style), f"for {name!r}: {', '.join(map(repr, rows['style']))}")
+    return decode((rows if style is None else rows[rows["style"] == style]).iloc[:1])
 
 
 def examples(n: int, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
@@ -295,9 +296,8 @@ def examples(n: int, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
     One seed shuffles all concepts once, so `examples(4)` are the first four of `examples(8)`.
     """
     held_out = captions().query("split == 'heldout'").drop_duplicates("concept").sort_values("concept")
-    if not isinstance(n, int) or not 1 <= n <= len(held_out):
-        raise ValueError(f"n: got {n!r}, expected an int from 1 to {len(held_out)}, the number of held-out concepts")
-    rows = held_out.iloc[np.random.default_rng(seed).permutation(len(held_out))[:n]]
+    n = checks.integer("n", n, 1, len(held_out))
+    rows = held_out.iloc[np.random.default_rng(checks.integer("seed", seed, 0)).permutation(len(held_out))[:n]]
     return decode(rows), rows["label"].tolist()
 
 
@@ -308,5 +308,5 @@ def tuning(n: int, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
     """
     rows = of_split(captions(), "tuning")
     n = checks.integer("n", n, 1, len(rows))
-    rows = rows.iloc[np.random.default_rng(seed).permutation(len(rows))[:n]]
+    rows = rows.iloc[np.random.default_rng(checks.integer("seed", seed, 0)).permutation(len(rows))[:n]]
     return decode(rows), rows["label"].tolist()

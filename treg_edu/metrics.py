@@ -163,8 +163,7 @@ def top_k(model: Any, x_hat: torch.Tensor, labels: Sequence[str], k: int = 5) ->
 
     x_hat: (B, 3, H, W).  labels: list of N strings.  Returns (names, indices): B lists of k strings, (B, k) into `labels`.
     """
-    if not 1 <= k <= len(labels):
-        raise ValueError(f"k: got {k}, expected 1 to {len(labels)}, the number of labels")
+    k = checks.integer("k", k, 1, len(labels))
     image_features = normalize(model.embed_images(checks.images("x_hat", x_hat)), dim=1)
     text_features = normalize(model.embed_labels(list(labels)), dim=1)
     indices = (image_features @ text_features.T).topk(k, dim=1).indices
@@ -216,6 +215,7 @@ def confidence_interval(values: Any, level: float = 0.95, n: int = 2000, seed: i
         raise ValueError("values: got some that are not finite (the PSNR of equal images is infinite), expected finite ones")
     if not 0 < level < 1:
         raise ValueError(f"level: got {level}, expected between 0 and 1, such as 0.95")
+    n, seed = checks.integer("n", n), checks.integer("seed", seed, 0)
     resamples = np.random.default_rng(seed).integers(len(values), size=(n, len(values)))
     means = values[resamples].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)

@@ -18,6 +18,7 @@ def generators(seed: Seed, batch: int) -> list[torch.Generator]:
 
     seed: one int s, meaning s, s + 1, …, s + batch − 1, or a list of `batch` ints.
     """
+    batch = checks.integer("batch", batch)
     expected = f"one int or a list of {batch} ints"
     first = checks.as_integer(seed)
     many: Any = seed if first is None else range(first, first + batch)
@@ -37,6 +38,7 @@ def per_sample(generator: Generators, batch: int) -> list[torch.Generator | None
     generator: a list of them, whose samples then do not depend on their batch; or one, from which the samples are drawn in order, so that
     the first is the same in any batch; or None, torch's global one.
     """
+    batch = checks.integer("batch", batch)
     many: list[Any] = list(generator) if isinstance(generator, (list, tuple)) else [generator] * batch
     for each in many:
         expected = f"a torch.Generator, a list of {batch}, or None"

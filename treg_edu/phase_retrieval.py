@@ -59,8 +59,8 @@ def with_phases(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def pad(x: torch.Tensor, oversampling: int = 2) -> torch.Tensor:
     """P x: zeros below and to the right, to `oversampling` times the side.  (B, C, H, W) → (B, C, oversampling·H, oversampling·W)."""
-    H, W = x.shape[-2:]
-    return F.pad(x, (0, (oversampling - 1) * W, 0, (oversampling - 1) * H))
+    (H, W), more = x.shape[-2:], checks.integer("oversampling", oversampling) - 1
+    return F.pad(x, (0, more * W, 0, more * H))
 
 
 def shift(x: torch.Tensor, dy: torch.Tensor | int, dx: torch.Tensor | int) -> torch.Tensor:
@@ -68,11 +68,22 @@ def shift(x: torch.Tensor, dy: torch.Tensor | int, dx: torch.Tensor | int) -> to
 
     x: (B, C, H, W), the canvas.  dy, dx: ints, or (B,) of them, down and to the right.  Returns the shape of x.
     """
+    checks.tensor("x", x, "(B, C, H, W)", dimensions=(4,))
     (B, C, H, W), device = x.shape, x.device
-    dy, dx = (torch.as_tensor(each, device=device).expand(B).view(B, 1, 1, 1) for each in (dy, dx))
+    dy, dx = (_distance(name, each, B).to(device).view(B, 1, 1, 1) for name, each in (("dy", dy), ("dx", dx)))
     batch, channel = torch.arange(B, device=device).view(B, 1, 1, 1), torch.arange(C, device=device).view(1, C, 1, 1)
     rows, columns = torch.arange(H, device=device).view(1, 1, H, 1), torch.arange(W, device=device)
     return x[batch, channel, (rows - dy) % H, (columns - dx) % W]
+
+
+def _distance(name: str, value: torch.Tensor | int, batch: int) -> torch.Tensor:
+    """An integer for all samples, or (B,) of them."""
+    if isinstance(value, torch.Tensor) and value.ndim:
+        whole = not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+        checks.expect(whole, name, f"dtype {value.dtype}", "whole pixels", checks.ArgumentTypeError)
+        checks.expect(value.shape in ((1,), (batch,)), name, f"shape {tuple(value.shape)}", f"an integer, or ({batch},) of them")
+        return value.expand(batch)
+    return torch.tensor(checks.integer(name, value, least=-(2**31), most=2**31), device="cpu").expand(batch)
 
 
 def rotate(x: torch.Tensor) -> torch.Tensor:
@@ -105,7 +116,7 @@ def align(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> Alignm
 
     x_hat, x: (B, C, H, W), x possibly (1, C, H, W).  Ties go to what is not turned, not shifted and positive.  Returns an `Alignment`.
     """
-    x = _pair(x_hat, x)
+    x, oversampling = _pair(x_hat, x), checks.integer("oversampling", oversampling)
     correlation = _correlation(x_hat, x, oversampling).sum(1)
     scale = (x_hat.double().flatten(1).norm(dim=1) * x.double().flatten(1).norm(dim=1)).clamp(min=1e-300)
     # Rounded, so that what should be equal is, and the first of equals is taken.
@@ -161,7 +172,7 @@ def orientation(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> 
     NaN for a channel that is its own turned copy: e(rot x, x) below SYMMETRIC, RMS.
     x_hat, x: as in `align`.
     """
-    x = _pair(x_hat, x)
+    x, oversampling = _pair(x_hat, x), checks.integer("oversampling", oversampling)
     upright, turned = _orbit_errors(x_hat, x, oversampling).unbind(2)
     apart = _orbit_errors(x, x, oversampling)[:, :, 1]
     return torch.where(apart < SYMMETRIC, torch.nan, (turned - upright) / apart).to(x_hat.dtype)
@@ -245,10 +256,15 @@ def error_reduction(
     This is projected gradient descent, clip(x − ∇½‖|F P x| − y‖²): the misfit never rises, and it stops at the first local minimum.
     operator: a `FourierMagnitude`.  x: the start, (B, C, H, W).  bounds: of the pixels; Fienup's are (0, ∞).
     """
-    half = _half(operator, y)
-    for _ in range(iterations):
-        x = _feasible(_with_magnitude(x, half, y.shape), operator.oversampling, bounds)
-        yield x
+    half, iterations = _half(operator, y), checks.integer("iterations", iterations, 0)
+    _check_start(operator, y, x, bounds)
+
+    def walk(x: torch.Tensor) -> Iterator[torch.Tensor]:
+        for _ in range(iterations):
+            x = _feasible(_with_magnitude(x, half, y.shape), operator.oversampling, bounds)
+            yield x
+
+    return walk(x)
 
 
 def hybrid_input_output(
@@ -267,14 +283,19 @@ def hybrid_input_output(
     It leaves the local minima that `error_reduction` stays in, and does not settle in noise: end with a few iterations of that.
     operator: a `FourierMagnitude`.  x: the start, (B, C, H, W).  Yields the estimate Pᵀ clip(x'), (B, C, H, W), each time.
     """
-    half = _half(operator, y)
-    x = pad(x, operator.oversampling)
-    for _ in range(iterations):
-        output = _with_magnitude(x, half, y.shape)
-        x_hat = _feasible(output, operator.oversampling, bounds)
-        violation = output - pad(x_hat, operator.oversampling)
-        x = torch.where(violation == 0, output, x - beta * violation)
-        yield x_hat
+    half, iterations = _half(operator, y), checks.integer("iterations", iterations, 0)
+    beta = checks.number("beta", beta)
+    _check_start(operator, y, x, bounds)
+
+    def walk(x: torch.Tensor) -> Iterator[torch.Tensor]:
+        for _ in range(iterations):
+            output = _with_magnitude(x, half, y.shape)
+            x_hat = _feasible(output, operator.oversampling, bounds)
+            violation = output - pad(x_hat, operator.oversampling)
+            x = torch.where(violation == 0, output, x - beta * violation)
+            yield x_hat
+
+    return walk(pad(x, operator.oversampling))
 
 
 def misfit(operator: FourierMagnitude, x_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -305,6 +326,8 @@ def retrieve(
     independent of its batch.
     Which symmetric copy a channel becomes is chance: see `match_channels`.  Returns a `Retrieval`.
     """
+    starts, hio, er = checks.integer("starts", starts), checks.integer("hio", hio, 0), checks.integer("er", er, 0)
+    _check(operator, y)
     generators = [each for each in generator for _ in range(starts)] if isinstance(generator, (list, tuple)) else generator
     many = y.repeat_interleave(starts, 0)
     x_hat = random_start(operator, many, generators)
@@ -347,3 +370,12 @@ def _check(operator: FourierMagnitude, y: torch.Tensor) -> None:
     operator.A_dagger(y)  # names what is wrong with y
     precise = y.dtype in (torch.float32, torch.float64)
     checks.expect(precise, "y", f"dtype {y.dtype}", "torch.float32 or torch.float64", checks.ArgumentTypeError)
+
+
+def _check_start(operator: FourierMagnitude, y: torch.Tensor, x: torch.Tensor, bounds: tuple[float, float]) -> None:
+    """Where an iteration begins, and between what its pixels stay."""
+    checks.tensor("x", x, "(B, C, H, W)", dimensions=(4,))
+    expected = (*y.shape[:2], *(side // operator.oversampling for side in y.shape[2:]))
+    checks.expect(tuple(x.shape) == expected, "x", f"shape {tuple(x.shape)}", f"{expected}, which operator measures as y")
+    pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2
+    checks.expect(pair and bounds[0] < bounds[1], "bounds", repr(bounds), "(low, high), low below high")

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from .. import files, metrics, phase_retrieval
+from .. import checks, files, metrics, phase_retrieval
 from ..operators import FourierMagnitude
 from ..priors import LatentDiffusion, load_prior
 from .common import (
@@ -95,6 +95,7 @@ def claim(rows: pd.DataFrame, copy: str = "upright", a: Arm = TRUE, b: Arm = NUL
 
 def run(images: int = 32, seeds: int = 8, out: str | Path = "out", device: str = "cpu") -> dict[str, Any]:
     """Write `phase.parquet` and `phase.json` to the folder `out`, and print the table and the paired claims."""
+    seeds = checks.integer("seeds", seeds, 1)
     x, labels = held_out(images)
     folder = files.results_folder("out", out)
     prior, operator = load_prior(device=device), FourierMagnitude()

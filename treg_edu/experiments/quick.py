@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from .. import files, metrics, operators
+from .. import checks, files, metrics, operators
 from .. import images as pictures
 from ..judge import Judge, load_judge
 from ..priors import LatentDiffusion, load_prior
@@ -133,6 +133,7 @@ def demo(images: int = 3, seeds: int = 8, out: str | Path = "out", device: str =
     """A table, and in the folder `out` its rows, `demo.parquet`, and `demo.png`: a few measurements under three texts."""
     from .. import figures
 
+    seeds = checks.integer("seeds", seeds, 2)
     x, labels = held_out(images)
     folder = files.results_folder("out", out)
     prior, judge = load_prior(device=device), load_judge(device=device)
@@ -160,6 +161,7 @@ def run(images: int = 32, seeds: int = 8, out: str | Path = "out", device: str =
 
     Of the held-out pictures in a fluent style the prior has mostly seen the sibling, so what the others alone give is printed as well.
     """
+    seeds = checks.integer("seeds", seeds, 2)
     x, labels = held_out(images)
     folder = files.results_folder("out", out)
     prior, judge = load_prior(device=device), load_judge(device=device)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from .. import checks
 from .base import LINES, TIME, Figure, blank, name_axes, own_style, show_rows
 
 __all__ = ["effects", "found_among", "negation_losses", "negation_trajectory", "null_directions"]
@@ -21,6 +22,7 @@ def negation_losses(t: Sequence[int], walks: Mapping[str, tuple[ArrayLike, Array
     styles: list[dict[str, Any]] = [dict(color="0.5"), dict(color="tab:blue", marker="o"), dict(color="tab:red", marker="s")]
     figure = blank(8.5, 3.4)
     axes = figure.subplots()
+    iterations = checks.integer("iterations", iterations, 0)
     starts = iterations * np.arange(len(t))
     for (label, values), style in zip(walks.items(), styles):
         before, after = map(np.asarray, values)
@@ -41,6 +43,7 @@ def negation_losses(t: Sequence[int], walks: Mapping[str, tuple[ArrayLike, Array
 @own_style()
 def found_among(ranks: Mapping[str, ArrayLike], count: int) -> Figure:
     """The share of pictures whose own label is among the k nearest of `count`, over k.  ranks: {label: (N,)}, 0 is the nearest."""
+    count = checks.integer("count", count)
     places = np.arange(1, count + 1)
     figure = blank(7, 3.2)
     axes = figure.subplots()

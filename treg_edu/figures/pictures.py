@@ -69,7 +69,8 @@ def nearest_sheet(samples: Tensor, neighbours: Tensor, copies: Sequence[bool], c
 
 def _sheet(count: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """A figure, and its axes in reading order, those past `count` empty.  width, height: of one picture, in inches."""
-    rows = math.ceil(count / checks.integer("columns", columns))
+    columns = checks.integer("columns", columns)
+    rows = math.ceil(count / columns)
     figure = blank(columns * width, rows * height)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[count:]:

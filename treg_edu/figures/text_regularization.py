@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from .. import checks
 from ..metrics import pixel_deviation
 from .base import AS_TYPED, TIME, Figure, blank, enlarged, name_axes, one_each, own_style, show, show_map
 
@@ -23,7 +24,7 @@ def seeds_and_deviation(groups: Mapping[str, Tensor], columns: int = 8) -> Figur
     deviations = {title: pixel_deviation(group) for title, group in groups.items()}
     top = max(float(values.max()) for values in deviations.values())
     count = max(map(len, groups.values()))
-    columns = min(columns, count)
+    columns = min(checks.integer("columns", columns), count)
     rows = math.ceil(count / columns)
     side = max(rows, 1.5)
     figure = blank(min(10, 1 + 0.95 * (columns + 2 * side)), (0.85 * side + 0.35) * len(groups))

@@ -122,6 +122,7 @@ def conjugate_gradient(
     matvec: x ↦ M x, sample by sample.  b, x: (B, …); x is the start, zero if None.  A sample is left alone once
     ‖r‖ ≤ tolerance ‖b‖, so it comes out the same in any batch.  Returns the shape of b.
     """
+    iterations = checks.integer("iterations", iterations, 0)
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - matvec(x))
     p, rr = r, inner(r, r)
     enough = tolerance**2 * inner(b, b)

@@ -127,6 +127,6 @@ def twin(operator: Any, x: torch.Tensor, other: torch.Tensor, iterations: int = 
     x, other: (B, C, H, W) in [0, 1].  Returns (B, C, H, W) in [0, 1]; A(x) is met better the more iterations.
     """
     y, u = operator.A(x), other
-    for _ in range(iterations):
+    for _ in range(checks.integer("iterations", iterations, 0)):
         u = (u + operator.A_dagger(y - operator.A(u))).clamp(0, 1)
     return u

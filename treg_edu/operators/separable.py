@@ -117,6 +117,7 @@ class SuperResolution(SeparableOperator):
 
     def matrix(self, n: int) -> torch.Tensor:
         """Rows of the cubic kernel, stretched by the factor so that nothing aliases, each of sum 1: (n / factor, n)."""
+        n = checks.integer("n", n)
         fits = n % self.factor == 0
         checks.expect(fits, "factor", self.factor, f"a divisor of the height and of the width of x, one of which is {n}")
         centres = (torch.arange(n // self.factor, dtype=torch.float64, device="cpu") + 0.5) * self.factor - 0.5
@@ -125,7 +126,7 @@ class SuperResolution(SeparableOperator):
 
     def image_side(self, m: int) -> int:
         """m · factor."""
-        return m * self.factor
+        return checks.integer("m", m) * self.factor
 
 
 def cubic_kernel(t: torch.Tensor) -> torch.Tensor:
@@ -156,6 +157,7 @@ class GaussianBlur(SeparableOperator):
 
     def matrix(self, n: int) -> torch.Tensor:
         """The Gaussian taps about each pixel, reflected at the ends: (n, n)."""
+        n = checks.integer("n", n)
         offsets = torch.arange(self.kernel_size, device="cpu") - self.kernel_size // 2
         taps = torch.exp(-(offsets.double() ** 2) / (2 * self.sigma**2))
         columns = reflect(torch.arange(n, device="cpu")[:, None] + offsets, n)
@@ -163,7 +165,7 @@ class GaussianBlur(SeparableOperator):
 
     def image_side(self, m: int) -> int:
         """m: a blur keeps the size."""
-        return m
+        return checks.integer("m", m)
 
 
 def reflect(index: torch.Tensor, n: int) -> torch.Tensor:

@@ -162,6 +162,7 @@ class LatentDiffusion:
 
         In float32 at least: 1 − ᾱ_t of the lowest noise levels is 0 in bfloat16. A scalar leaves the dtype of what it multiplies alone.
         """
+        t = checks.integer("t", t, -1, len(self.scheduler.alphas_cumprod) - 1)
         value = self.scheduler.alphas_cumprod[t] if t >= 0 else self.scheduler.final_alpha_cumprod
         return value.to(self.device, torch.promote_types(self.dtype, torch.float32))
 
@@ -170,6 +171,7 @@ class LatentDiffusion:
 
         ε = √ᾱ v + √(1 − ᾱ) z_t
         """
+        t = checks.integer("t", t, 0, len(self.scheduler.alphas_cumprod) - 1)
         z_t, text_embedding = z_t.to(self.device, self.dtype), text_embedding.to(self.device, self.dtype)
         output = self.unet(z_t, t, encoder_hidden_states=text_embedding).sample
         if self.scheduler.config.prediction_type == "epsilon":

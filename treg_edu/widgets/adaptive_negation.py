@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import ipywidgets as w
 import torch
 
-from .. import figures, images, operators
+from .. import checks, figures, images, operators
 from ..diffusion import Step
 from ..negation import negation_loss
 from ..priors import LatentDiffusion
@@ -41,6 +41,7 @@ def negation_figure(
     sample: int = 0,
 ) -> figures.Figure:
     """What the panel of notebook 06 draws of two runs, lists of `Step`, at every second of their consistency steps."""
+    sample = checks.integer("sample", sample, 0, len(without[0].z_t) - 1)
     start, names = prior.embed_text([null_prompt]), ("off", "on")
     shown = [pair for pair in zip(without, with_negation) if pair[0].x_hat is not None][::2]
     x_hats = [torch.stack([step.x_hat[sample] for step in steps]) for steps in zip(*shown)]

@@ -6,7 +6,7 @@ from typing import Any
 import ipywidgets as w
 import torch
 
-from .. import figures, images, operators
+from .. import checks, figures, images, operators
 from ..diffusion import Step
 from ..figures.phase_retrieval_symmetries import log_magnitude
 from ..priors import LatentDiffusion
@@ -56,6 +56,7 @@ def solver_figure(
 
     x: (B, 3, H, W).  y: (B, C, h, w).  steps: as the solver yielded them.
     """
+    sample = checks.integer("sample", sample, 0, len(x) - 1)
     shown = thinned(steps, 9)
     estimates = prior.decode(torch.stack([step.z0[sample] for step in shown])).clamp(0, 1)
     x, y = x[sample : sample + 1], y[sample : sample + 1]
