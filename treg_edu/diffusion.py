@@ -126,9 +126,10 @@ def sample(
     size: a side or (H, W) in pixels; the size the prior was trained at if None.
     The picture equals that of diffusers' `StableDiffusionPipeline` with a `DDIMScheduler` (η = 0) and the same seeds
     - for ω ≥ 1.  The pipeline takes any smaller ω for 1; here ω = 0.5 is halfway between the two texts, and 0 the null text alone;
-    - for "leading" spacing with any offset and number of steps, and for "trailing" spacing where `steps` divides the training timesteps.
-      Elsewhere diffusers' levels have gaps or overlap, as it steps from t to t − ⌊1000 / steps⌋; ours join;
-    - without clip_sample and thresholding, of which a prior warns when it is made.
+    - for "leading" spacing with any number of steps (its offset is 1, as the pipeline corrects it), and for "trailing" spacing where
+      `steps` divides the training timesteps.  Elsewhere, and for "linspace", diffusers' levels have gaps or overlap, as it steps from t to
+      t − ⌊1000 / steps⌋; ours join;
+    - without thresholding, of which a prior warns when it is made; clip_sample is off here, as the pipeline corrects it.
     """
     check_prior(prior)
     batch = len(prompt) if isinstance(prompt, (list, tuple)) else 1

@@ -1,6 +1,7 @@
 """The prior: a text-conditional latent diffusion model, and everything a solver may ask of it."""
 
 import copy
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ class LatentDiffusion:
         recommended: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         self.vae, self.unet, self.tokenizer, self.text_encoder = vae, unet, tokenizer, text_encoder
-        self.scheduler, self.clip = scheduler, clip
+        self.scheduler, self.clip = as_in_the_pipeline(scheduler), clip
         self.image_mean, self.image_std = image_mean, image_std
         self.recommended = defaultdict(dict, recommended or {})
         predicts = scheduler.config.prediction_type
@@ -43,23 +44,24 @@ class LatentDiffusion:
         )
         informed = scheduler.alphas_cumprod.min() > 0
         checks.expect(informed, "scheduler", "ᾱ that falls to 0 (rescale_betas_zero_snr)", "above 0: no estimate of z₀ is left there")
-        self._warn_of_clipping()
+        self._warn_of_thresholds()
         came, expected = unet.config.in_channels, vae.config.latent_channels
         checks.expect(came == expected, "unet", f"{came} channels", f"the {expected} of the latents")
         came, expected = unet.config.cross_attention_dim, text_encoder.config.hidden_size
         checks.expect(came == expected, "unet", f"text states of width {came}", f"{expected}, that of its one text encoder")
+        distilled = unet.config.get("time_cond_proj_dim") is not None
+        checks.expect(not distilled, "unet", "one that takes ω as an input (time_cond_proj_dim)", "one that is guided by two texts")
         both = hasattr(clip.config, "vision_config")
         checks.expect(both, "clip", f"a {type(clip).__name__}", "a CLIP with an image tower and a text tower")
         for network in (vae, unet, text_encoder, clip):
             network.requires_grad_(False).eval()
 
-    def _warn_of_clipping(self) -> None:
-        """Clipping is for pixels; a latent is larger than 1 in many places."""
-        clips = [name for name in ("clip_sample", "thresholding") if self.scheduler.config.get(name)]
-        if clips:
+    def _warn_of_thresholds(self) -> None:
+        """Thresholds are for pixels; a latent is larger than 1 in many places."""
+        if self.scheduler.config.get("thresholding"):
             warnings.warn(
-                f"scheduler: its {' and '.join(clips)} would clip the estimate of z₀ in diffusers' pipeline; the solvers here do not, so "
-                "that pictures differ from the pipeline's",
+                "scheduler: its thresholding would clip the estimate of z₀ in diffusers' pipeline; the solvers here do not, so that "
+                "pictures differ from the pipeline's",
                 stacklevel=3,
             )
 
@@ -91,7 +93,7 @@ class LatentDiffusion:
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the images that the prior was trained on."""
-        h, w = checks.sides("sample_size", self.unet.config.sample_size)
+        h, w = latent_sides("sample_size", self.unet.config)
         return self.factor * h, self.factor * w
 
     def latent_shape(self, size: int | tuple[int, int] | None = None) -> tuple[int, int, int]:
@@ -126,8 +128,7 @@ class LatentDiffusion:
 
     def embed_images(self, x: torch.Tensor) -> torch.Tensor:
         """Image features of x, (B, 3, H, W) in [0, 1] → (B, p)."""
-        side = self.clip.config.vision_config.image_size
-        x = resized(x.to(self.device), side).to(self.dtype)
+        x = resized(x.to(self.device), self.clip.config.vision_config.image_size).to(self.dtype)
         mean, std = (x.new_tensor(value)[:, None, None] for value in (self.image_mean, self.image_std))
         pooled = self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(
             1
@@ -180,11 +181,33 @@ class LatentDiffusion:
         return alpha_bar.sqrt() * output + (1 - alpha_bar).sqrt() * z_t
 
 
-def resized(x: torch.Tensor, side: int) -> torch.Tensor:
-    """x as a CLIP sees it: (B, 3, side, side) in [0, 1], by antialiased bicubic interpolation in float32 at least, as bfloat16 has none."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    if x.shape[-2:] != (side, side):
-        x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
+def as_in_the_pipeline(scheduler: Any) -> Any:
+    """The scheduler with what diffusers' `StableDiffusionPipeline` corrects: an offset that is not 1, and clipping, which is for pixels."""
+    corrected = {"steps_offset": 1, "clip_sample": False}
+    if all(scheduler.config.get(name, value) == value for name, value in corrected.items()):
+        return scheduler
+    return type(scheduler).from_config(scheduler.config, **corrected)
+
+
+def latent_sides(name: str, config: Any) -> tuple[int, int]:
+    """(h, w) of the latents that a U-Net was trained on, from its configuration.  name: for the error.
+
+    A side below 64 in a file of diffusers before 0.9 is a known mistake for 64, as the pipeline takes it.
+    """
+    sides = config.get("sample_size")
+    release = re.match(r"(\d+)\.(\d+)", str(config.get("_diffusers_version")))
+    old = release is not None and tuple(map(int, release.groups())) < (0, 9)
+    return checks.sides(name, 64 if old and isinstance(sides, int) and sides < 64 else sides)
+
+
+def resized(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
+    """x as a CLIP sees it: (B, 3, *size) in [0, 1], by antialiased bicubic interpolation in float32 at least, as bfloat16 has none.
+
+    size: a side or (H, W).
+    """
+    x, sides = x.to(torch.promote_types(x.dtype, torch.float32)), checks.sides("image_size", size)
+    if tuple(x.shape[-2:]) != sides:
+        x = F.interpolate(x, sides, mode="bicubic", antialias=True, align_corners=False)
     return x.clamp(0, 1)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .. import checks, files
-from .latent_diffusion import LatentDiffusion
+from .latent_diffusion import LatentDiffusion, latent_sides
 
 __all__ = ["RECOMMENDED", "fitting_tokenizer", "load_prior", "readable", "training_size", "weights", "without_reports"]
 
@@ -79,7 +79,7 @@ def training_size(name: str | Path | None = None) -> tuple[int, int]:
         unet = UNet2DConditionModel.load_config(source, subfolder="unet")
     with readable("name", Path(source) / "vae"):
         vae = AutoencoderKL.load_config(source, subfolder="vae")
-    h, w = checks.sides("name: sample_size in unet/config.json", unet.get("sample_size"))
+    h, w = latent_sides("name: sample_size in unet/config.json", unet)
     widths = vae.get("block_out_channels", [64])
     checks.expect(isinstance(widths, list), "name: block_out_channels in vae/config.json", repr(widths), "a list of widths")
     factor = 2 ** (len(widths) - 1)
