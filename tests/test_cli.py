@@ -491,16 +491,6 @@ def test_thin_commands_call_their_function(monkeypatch, arguments, module, name,
 # Trainings
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """Six concepts of the shipped images, in the form of the whole."""
-    frame = pd.read_parquet(files.data_folder() / "images" / "emoji.parquet")
-    labels = frame.loc[frame["split"] == "heldout", "label"].unique()[:6]
-    path = tmp_path_factory.mktemp("corpus") / "few.parquet"
-    frame[frame["label"].isin(labels)].to_parquet(path)
-    return path
-
-
 def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
     runs, data = tmp_path / "runs", tmp_path / "data"
     common = ["--corpus", corpus, "--out", runs, "--minutes", 0.001]

@@ -313,12 +313,16 @@ def test_the_parts_can_be_loaded():
     assert torch.equal(x[:1], images.example("amphora"))
 
 
-def test_tuning_pictures_are_seeded_and_nested():
-    x, labels = images.tuning(8)
+@pytest.mark.parametrize("draw", [images.tuning, images.examples])
+def test_drawn_pictures_are_distinct_seeded_and_nested(draw):
+    x, labels = draw(8)
     assert checks.images("x", x, size=64).shape[0] == len(set(labels)) == 8
-    fewer, first = images.tuning(4)
+    fewer, first = draw(4)
     assert first == labels[:4] and torch.equal(fewer, x[:4])
-    assert images.tuning(8, seed=1)[1] != labels
+    assert draw(8, seed=1)[1] != labels
+
+
+def test_all_tuning_pictures_are_those_of_their_part():
     assert set(images.tuning(96)[1]) == set(images.of_split(images.captions(), "tuning")["label"])
 
 
@@ -354,12 +358,8 @@ def test_example_in_a_style():
         images.example("ice cream", "oil")
 
 
-def test_examples_are_distinct_seeded_and_nested():
+def test_an_example_is_the_same_alone():
     x, labels = images.examples(8)
-    assert checks.images("x", x, size=64).shape[0] == len(set(labels)) == 8
-    fewer, first = images.examples(4)
-    assert first == labels[:4] and torch.equal(fewer, x[:4])
-    assert images.examples(8, seed=1)[1] != labels
     assert torch.equal(images.example(labels[0]), x[:1])
 
 

@@ -99,7 +99,7 @@ def test_every_module_lists_what_others_import_from_it(name):
 
 
 def test_imports_are_read_as_written():
-    assert {"SIGMA", "solve_arms"} <= IMPORTED["treg_edu.experiments.common"]
+    assert {"SIGMA", "Arm"} <= IMPORTED["treg_edu.experiments.common"]
     assert {"checks", "noise"} <= IMPORTED["treg_edu"] and len(LISTING) > 50
 
 

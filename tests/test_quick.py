@@ -129,7 +129,7 @@ def test_what_fails_after_the_rows_leaves_them(fast, tmp_path, monkeypatch, brok
         raise UnicodeEncodeError("charmap", "σ", 0, 1, "undefined")
 
     monkeypatch.setattr(quick, "reconstruct", solved)
-    monkeypatch.setattr(quick, broken, failing)
+    monkeypatch.setattr(common, broken, failing)
     with pytest.raises(UnicodeEncodeError):
         quick.run(images=2, seeds=2, out=tmp_path)
     assert len(pd.read_parquet(tmp_path / "quick.parquet")) == 10

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -24,16 +23,6 @@ class Pooling(torch.nn.Module):
 
     def decode(self, z):
         return SimpleNamespace(sample=z[:, :3].repeat_interleave(4, 2).repeat_interleave(4, 3))
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """Six concepts of the shipped images, in the form of the whole."""
-    frame = pd.read_parquet(files.data_folder() / "images" / "emoji.parquet")
-    labels = frame.loc[frame["split"] == "heldout", "label"].unique()[:6]
-    path = tmp_path_factory.mktemp("corpus") / "few.parquet"
-    frame[frame["label"].isin(labels)].to_parquet(path)
-    return path
 
 
 def test_the_block_loss_sees_means_of_16_pixels_alone():

@@ -1,5 +1,7 @@
 """`treg-edu demo`, `experiment` and `bench`."""
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,18 +13,25 @@ from .options import Device, check_device
 experiment_app = typer.Typer(help="The studies of the course.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@one_line_errors
-def demo(
-    images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 3,
-    seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
-    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
-    device: Device = "cpu",
-) -> None:
-    """Reconstruct held-out pictures with their text and without."""
-    from treg_edu.experiments import quick
+def study(module: str, function: str, told: str, images: int = 32, least: int = 2) -> Callable[..., None]:
+    """The command of `experiments.MODULE.FUNCTION`.  told: its help.  images: how many if not given.  least: the fewest seeds it takes."""
 
-    check_device(device)
-    quick.demo(images=images, seeds=seeds, out=out, device=device)
+    @one_line_errors
+    def command(
+        images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = images,
+        seeds: Annotated[int, typer.Option(min=least, max=1000, help="Reconstructions of each.")] = 8,
+        out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
+        device: Device = "cpu",
+    ) -> None:
+        check_device(device)
+        run = getattr(importlib.import_module(f"treg_edu.experiments.{module}"), function)
+        run(images=images, seeds=seeds, out=out, device=device)
+
+    command.__name__, command.__doc__ = function, told
+    return command
+
+
+demo = study("quick", "demo", "Reconstruct held-out pictures with their text and without.", images=3)
 
 
 @experiment_app.callback()
@@ -30,38 +39,13 @@ def experiment() -> None:
     """The studies of the course."""
 
 
-@experiment_app.command("quick")
-@one_line_errors
-def experiment_quick(
-    images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 32,
-    seeds: Annotated[int, typer.Option(min=2, help="Reconstructions of each.")] = 8,
-    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
-    device: Device = "cpu",
-) -> None:
-    """The paper's main comparison, in minutes."""
-    from treg_edu.experiments import quick
-
-    check_device(device)
-    quick.run(images=images, seeds=seeds, out=out, device=device)
-
-
-@experiment_app.command("phase")
-@one_line_errors
-def experiment_phase(
-    images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = 32,
-    seeds: Annotated[int, typer.Option(min=1, help="Retrievals of each.")] = 8,
-    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out"),
-    device: Device = "cpu",
-) -> None:
-    """Which symmetric copy phase retrieval finds: with text, without, and by HIO."""
-    from treg_edu.experiments import phase
-
-    check_device(device)
-    phase.run(images=images, seeds=seeds, out=out, device=device)
+of_phase = "Which symmetric copy phase retrieval finds: with text, without, and by HIO."
+experiment_app.command("quick")(study("quick", "run", "The paper's main comparison, in minutes."))
+experiment_app.command("phase")(study("phase", "run", of_phase, least=1))
 
 
 @one_line_errors
-def bench(repetitions: Annotated[int, typer.Option(min=1, help="Timings of each side; medians are compared.")] = 5) -> None:
+def bench(repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Timings of each side; medians are compared.")] = 5) -> None:
     """Measure speed on this machine, as ratios: solvers, operators, imports.
 
     Operators are compared with deepinv's where `import deepinv` works, which needs a torchvision that fits torch. In a checkout

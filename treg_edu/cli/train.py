@@ -37,7 +37,7 @@ def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parqu
     print_figures("corpus", recipes.make_corpus(folder, out))
 
 
-# Several commands of one shape: what goes beside the corpus, a training of the corpus alone, a training of an image tower
+# Several commands of one shape: what goes beside the corpus, a training of the corpus alone, one that reads phrases, one of an image tower
 
 
 def beside_the_corpus(name: str, file: str, source: Any, told: str) -> None:
@@ -66,6 +66,23 @@ def of_the_corpus_alone(name: str, told: str) -> None:
         print_figures(name, getattr(recipes, f"train_{name}")(corpus, out, minutes))
 
 
+def that_reads_phrases(name: str, minutes: float, begin: str, told: str) -> None:
+    """The command of `recipes.train_NAME`, which may go on from earlier weights.  minutes: if not given.  begin: the help of --start."""
+
+    @train_app.command(name, help=told)
+    @one_line_errors
+    def command(
+        corpus: Corpus = CORPUS,
+        out: Runs = RUNS,
+        minutes: Minutes = minutes,
+        phrases: Phrases = None,
+        start: Annotated[Path | None, typer.Option(help=begin)] = None,
+    ) -> None:
+        from treg_edu.training import recipes
+
+        print_figures(name, getattr(recipes, f"train_{name}")(corpus, out, minutes, start, phrases))
+
+
 def of_an_image_tower(name: str, told: str) -> None:
     """The command of `recipes.train_NAME`, which may begin from photographs and see further drawings."""
 
@@ -89,21 +106,9 @@ beside_the_corpus("phrases", "phrases", Words, "English phrases, and what a sent
 of_the_corpus_alone("vae", "The autoencoder.")
 
 
-@train_app.command("text")
-@one_line_errors
-def train_text(
-    corpus: Corpus = CORPUS,
-    out: Runs = RUNS,
-    minutes: Minutes = 10,
-    phrases: Phrases = None,
-    start: Annotated[Path | None, typer.Option(help="A prior whose text tower to go on from, such as data/prior.")] = None,
-) -> None:
-    """The text tower of the prior's CLIP, and the tokenizer."""
-    from treg_edu.training import recipes
-
-    print_figures("text", recipes.train_text(corpus, out, minutes, start, phrases))
-
-
+that_reads_phrases(
+    "text", 10, "A prior whose text tower to go on from, such as data/prior.", "The text tower of the prior's CLIP, and the tokenizer."
+)
 of_an_image_tower("clip", "The image tower of the prior's CLIP.  After text, whose tower stays.")
 of_an_image_tower("judge", "The second CLIP, which only grades.  After text, whose tokenizer it uses.")
 of_the_corpus_alone("decoder", "The autoencoder's decoder, further; its encoder stays.  After vae.")
@@ -123,19 +128,7 @@ def train_robust(
     print_figures("robust", recipes.train_robust(corpus, out, minutes, start))
 
 
-@train_app.command("unet")
-@one_line_errors
-def train_unet(
-    corpus: Corpus = CORPUS,
-    out: Runs = RUNS,
-    minutes: Minutes = 120,
-    phrases: Phrases = None,
-    start: Annotated[Path | None, typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
-) -> None:
-    """The denoiser.  After vae and text."""
-    from treg_edu.training import recipes
-
-    print_figures("unet", recipes.train_unet(corpus, out, minutes, start, phrases))
+that_reads_phrases("unet", 120, "A U-Net to go on from, such as data/prior/unet, after unpack.", "The denoiser.  After vae and text.")
 
 
 @train_app.command("export")

@@ -14,21 +14,8 @@ import torch
 from .. import checks, files, metrics, phase_retrieval
 from ..operators import FourierMagnitude
 from ..priors import LatentDiffusion, load_prior
-from .common import (
-    SIGMA,
-    UNGUIDED,
-    Arm,
-    Column,
-    Interval,
-    difference,
-    held_out,
-    measured,
-    print_table,
-    solve_arms,
-    summary,
-    write_report,
-    write_rows,
-)
+from . import common
+from .common import SIGMA, Arm, Column, Interval
 
 __all__ = ["ARMS", "COPIES", "claim", "grade", "retrieve", "run"]
 
@@ -62,7 +49,7 @@ def retrieve(
     of_hio = {arm: x_hats.unflatten(0, (len(y), seeds)) for arm, x_hats in of_hio.items()}
     each, starts = dict.fromkeys((TRUE, NULL, FROM_HIO), own), {FROM_HIO: of_hio[HIO_MATCHED]}
     texts: dict[str | None, Sequence[str]] = {"true": labels, "null": [settings["null_prompt"]] * len(y)}
-    return dict(solve_arms(prior, operator, y, texts, each, settings, starts)) | of_hio
+    return dict(common.solve_arms(prior, operator, y, texts, each, settings, starts)) | of_hio
 
 
 def grade(
@@ -90,30 +77,30 @@ def with_shares(rows: pd.DataFrame) -> pd.DataFrame:
 
 def claim(rows: pd.DataFrame, copy: str = "upright", a: Arm = TRUE, b: Arm = NULL) -> Interval:
     """(mean, low, high) over images of the share of `copy` in arm a minus that in arm b."""
-    return difference(with_shares(rows).sort_values("image", kind="stable"), a, b, copy)
+    return common.difference(with_shares(rows).sort_values("image", kind="stable"), a, b, copy)
 
 
 def run(images: int = 32, seeds: int = 8, out: str | Path = "out", device: str = "cpu") -> dict[str, Any]:
     """Write `phase.parquet` and `phase.json` to the folder `out`, and print the table and the paired claims."""
     seeds = checks.integer("seeds", seeds, 1)
-    x, labels = held_out(images)
+    x, labels = common.held_out(images)
     folder = files.results_folder("out", out)
     prior, operator = load_prior(device=device), FourierMagnitude()
     settings = prior.recommended["treg"]
-    y = measured(operator, x)
+    y = common.measured(operator, x)
     rows = grade(operator, y, x, labels, retrieve(prior, operator, y, labels, seeds, settings))
-    write_rows(folder, "phase", rows)
+    common.write_rows(folder, "phase", rows)
     report: dict[str, Any] = {
         "images": images,
         "seeds": seeds,
         "settings": settings | {"negation": None},
-        "null text": UNGUIDED,
-        "arms": summary(with_shares(rows), [*COLUMNS, "misfit"]),
+        "null text": common.UNGUIDED,
+        "arms": common.summary(with_shares(rows), [*COLUMNS, "misfit"]),
         "claims": {f"{copy}, true text − null text": claim(rows, copy) for copy in ("upright", "rotated")},
     }
-    write_report(folder, "phase", report)
+    common.write_report(folder, "phase", report)
     title = f"Phase retrieval of {images} held-out images × {seeds} seeds, σ = {SIGMA}; 95 % intervals over images"
-    print_table(title, report["arms"], COLUMNS)
+    common.print_table(title, report["arms"], COLUMNS)
     for name, interval in report["claims"].items():
         print(f"{name}: " + "{:.1%} [{:.1%}, {:.1%}]".format(*interval))
     return report

@@ -15,21 +15,8 @@ from .. import checks, files, metrics, operators
 from .. import images as pictures
 from ..judge import Judge, load_judge
 from ..priors import LatentDiffusion, load_prior
-from .common import (
-    SIGMA,
-    Arm,
-    Column,
-    Interval,
-    difference,
-    held_out,
-    measured,
-    print_table,
-    ratio,
-    solve_arms,
-    summary,
-    write_report,
-    write_rows,
-)
+from . import common
+from .common import SIGMA, Arm, Column, Interval
 
 __all__ = ["ARMS", "claims", "demo", "other_texts", "run"]
 
@@ -101,13 +88,13 @@ def reconstruct(
     Returns (a row a reconstruction, {arm: (N, S, 3, H, W)}, the other texts, y).
     """
     operator = operators.SuperResolution(FACTOR)
-    y, others = measured(operator, x), other_texts(operator, x, labels)
+    y, others = common.measured(operator, x), other_texts(operator, x, labels)
     style = pictures.captions().query("split == 'heldout'").set_index("label")["style"].to_dict()
     settings = prior.recommended["treg"]
     texts: dict[str | None, Sequence[str]] = {"true": labels, "null": [settings["null_prompt"]] * len(x), "other": others}
     each = {arm: [own] * len(x) for arm, own in seeds.items()}
     rows, found = [], {}
-    for arm, x_hats in solve_arms(prior, operator, y, texts, each, settings):
+    for arm, x_hats in common.solve_arms(prior, operator, y, texts, each, settings):
         found[arm] = x_hats
         for i, label in enumerate(labels):
             asked = others[i] if arm.text == "other" else label
@@ -120,12 +107,12 @@ def reconstruct(
 def claims(rows: pd.DataFrame) -> dict[str, Interval]:
     """The paired comparisons, each (mean, low, high) over images."""
     return {
-        "variance, text − null text": difference(rows, TRUE, NULL, "variance"),
-        "judge's top-1, text − null text": difference(rows, TRUE, NULL, "top1"),
-        "judge's similarity, negation on − off, true text": difference(rows, TRUE, TRUE_PLAIN, "similarity"),
-        "judge's similarity, negation on − off, another text": difference(rows, OTHER, OTHER_PLAIN, "similarity"),
-        "y-MSE, another text / true text": ratio(rows, OTHER, TRUE, "y_mse"),
-        "variance, text / null text": ratio(rows, TRUE, NULL, "variance"),
+        "variance, text − null text": common.difference(rows, TRUE, NULL, "variance"),
+        "judge's top-1, text − null text": common.difference(rows, TRUE, NULL, "top1"),
+        "judge's similarity, negation on − off, true text": common.difference(rows, TRUE, TRUE_PLAIN, "similarity"),
+        "judge's similarity, negation on − off, another text": common.difference(rows, OTHER, OTHER_PLAIN, "similarity"),
+        "y-MSE, another text / true text": common.ratio(rows, OTHER, TRUE, "y_mse"),
+        "variance, text / null text": common.ratio(rows, TRUE, NULL, "variance"),
     }
 
 
@@ -134,12 +121,12 @@ def demo(images: int = 3, seeds: int = 8, out: str | Path = "out", device: str =
     from .. import figures
 
     seeds = checks.integer("seeds", seeds, 2)
-    x, labels = held_out(images)
+    x, labels = common.held_out(images)
     folder = files.results_folder("out", out)
     prior, judge = load_prior(device=device), load_judge(device=device)
     few = range(min(2, seeds))
     rows, found, others, y = reconstruct(prior, judge, x, labels, {arm: range(seeds) if arm in (TRUE, NULL) else few for arm in ARMS})
-    write_rows(folder, "demo", rows)
+    common.write_rows(folder, "demo", rows)
     shown = []
     for i, label in enumerate(labels):
         groups = {
@@ -151,7 +138,7 @@ def demo(images: int = 3, seeds: int = 8, out: str | Path = "out", device: str =
     path = files.write_figure(folder / "demo.png", figures.story(shown, operators.SuperResolution(FACTOR)))
     title = f"×{FACTOR} super-resolution of {images} held-out images, σ = {SIGMA}; means"
     columns = {name: column for name, column in COLUMNS.items() if name != "y_mse"}
-    print_table(title, summary(rows, list(columns)), columns, intervals=False, meaningless=NO_TRUTH)
+    common.print_table(title, common.summary(rows, list(columns)), columns, intervals=False, meaningless=NO_TRUTH)
     print(f"wrote {path}")
     return rows
 
@@ -162,22 +149,22 @@ def run(images: int = 32, seeds: int = 8, out: str | Path = "out", device: str =
     Of the held-out pictures in a fluent style the prior has mostly seen the sibling, so what the others alone give is printed as well.
     """
     seeds = checks.integer("seeds", seeds, 2)
-    x, labels = held_out(images)
+    x, labels = common.held_out(images)
     folder = files.results_folder("out", out)
     prior, judge = load_prior(device=device), load_judge(device=device)
     rows, *_ = reconstruct(prior, judge, x, labels, dict.fromkeys(ARMS, range(seeds)))
-    write_rows(folder, "quick", rows)
+    common.write_rows(folder, "quick", rows)
     report: dict[str, Any] = {"images": images, "seeds": seeds, "settings": prior.recommended["treg"]}
     parts = {"": rows, " no sibling": rows[~rows["style"].isin(pictures.SIBLINGS)]}
     parts = {name: part for name, part in parts.items() if part["image"].nunique() > 1}
     for name, part in parts.items():
-        report |= {f"arms{name}": summary(part, list(COLUMNS)), f"claims{name}": claims(part)}
-    write_report(folder, "quick", report)
+        report |= {f"arms{name}": common.summary(part, list(COLUMNS)), f"claims{name}": claims(part)}
+    common.write_report(folder, "quick", report)
     columns = {name: column for name, column in COLUMNS.items() if name != "misfit"}
     for name, part in parts.items():
         told = f"{part['image'].nunique()} held-out images × {seeds} seeds" + (", none of them fluent" if name else "")
         title = f"×{FACTOR} super-resolution of {told}, σ = {SIGMA}; 95 % intervals over images"
-        print_table(title, report[f"arms{name}"], columns, meaningless=NO_TRUTH)
+        common.print_table(title, report[f"arms{name}"], columns, meaningless=NO_TRUTH)
         for claim, interval in report[f"claims{name}"].items():
             print(f"{claim}: " + "{:.4f} [{:.4f}, {:.4f}]".format(*interval))
     return report

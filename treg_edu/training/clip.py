@@ -61,6 +61,7 @@ VOCABULARY = 6000
 OFTEN = 5  # a caption counts for this many phrases when the vocabulary is learnt
 CAPTIONS = 16  # draws of one caption for each concept
 LOG_SCALE, SMOOTHING = 3.4, 0.1  # a temperature of 1/30 to begin with: towers that know something already need not begin softly
+BATCH = 64  # images, captions, and as many phrases again
 TURNED = 1 / 3  # share of images with their colours turned
 
 Features = Callable[[torch.Tensor], torch.Tensor]
@@ -264,9 +265,6 @@ def train_on_images(
     out: str | Path,
     *,
     minutes: float,
-    batch_size: int = 64,
-    peak: float = 5e-4,
-    weight_decay: float = 0.05,
     seed: int = 0,
 ) -> dict[str, float]:
     """Train `loss` with augmented images of `corpora` as queries.  The first corpus has all of the concepts.
@@ -276,11 +274,11 @@ def train_on_images(
     x, weights, concepts = pictures(corpora)
 
     def batch(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-        rows = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
+        rows = torch.multinomial(weights, BATCH, replacement=True, generator=generator)
         images, target = mix(augment(x[rows], generator), concepts[rows], generator)
         return images, keys[torch.randint(len(keys), (), generator=generator)], target
 
-    return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+    return loop.fit(loss, batch, out, minutes=minutes, peak=5e-4, weight_decay=0.05, seed=seed)
 
 
 def pictures(corpora: Sequence[str | Path]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -382,9 +380,6 @@ def train_to_read(
     out: str | Path,
     *,
     minutes: float,
-    half: int = 64,
-    peak: float = 1e-3,
-    weight_decay: float = 0.01,
     seed: int = 0,
 ) -> dict[str, float]:
     """Train a `ReadingLoss`, on as many captions as phrases.  Returns the log of the loop.
@@ -399,10 +394,10 @@ def train_to_read(
     near, parts, source, weights = lessons(count, concepts, phrases)
 
     def batch(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-        row = torch.randint(count, (half,), generator=generator)
+        row = torch.randint(count, (BATCH,), generator=generator)
         row[0] = count - 1  # the empty text, which every guided step asks for
         if phrases is not None:
-            row = torch.cat([row, torch.randint(count, len(tokens), (half,), generator=generator)])
+            row = torch.cat([row, torch.randint(count, len(tokens), (BATCH,), generator=generator)])
         whole = torch.rand((), generator=generator) < 0.2
         length = TOKENS if whole else min(TOKENS, int(ends[row].max()) + 3)
         target = torch.zeros(len(row), labels).scatter_add_(1, near[row], parts[row])
@@ -411,18 +406,16 @@ def train_to_read(
         states, their_ends = earlier
         return tokens[row, :length], target, *told(states[:, :length], their_ends, source[row], weights[row], ends[row], row < count)
 
-    return loop.fit(loss, batch, out, minutes=minutes, peak=peak, decay=0.998, weight_decay=weight_decay, seed=seed)
+    return loop.fit(loss, batch, out, minutes=minutes, peak=1e-3, decay=0.998, seed=seed)
 
 
-def train_to_name(
-    loss: nn.Module, texts: torch.Tensor, out: str | Path, *, minutes: float, peak: float = 1e-3, weight_decay: float = 0.01, seed: int = 0
-) -> dict[str, float]:
+def train_to_name(loss: nn.Module, texts: torch.Tensor, out: str | Path, *, minutes: float, seed: int = 0) -> dict[str, float]:
     """Train a `TextLoss`.  texts: (draws, C, L).  Returns the log of the loop."""
 
     def batch(generator: torch.Generator) -> tuple[torch.Tensor]:
         return (texts[torch.randint(len(texts), (), generator=generator)],)
 
-    return loop.fit(loss, batch, out, minutes=minutes, peak=peak, weight_decay=weight_decay, seed=seed)
+    return loop.fit(loss, batch, out, minutes=minutes, peak=1e-3, seed=seed)
 
 
 def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
