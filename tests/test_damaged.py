@@ -142,6 +142,14 @@ def test_the_command_tells_a_damaged_file_in_one_line(fox, tmp_path, reads_only,
     refused(solve(fox, out, "--prior", folder), out, "error: prior: ", str(folder / name))
 
 
+def test_a_clip_of_its_own_is_told_under_its_option(fox, tmp_path, reads_only):
+    reads_only("clip")
+    folder, out = tmp_path / "prior", tmp_path / "out"
+    folder.mkdir()
+    replaced(folder, "clip/model.safetensors", POINTER)
+    refused(solve(fox, out, "--clip", folder / "clip"), out, "error: clip: got ", "model.safetensors", "git lfs pull")
+
+
 @pytest.mark.parametrize(
     "settings, parts",
     [

@@ -375,6 +375,23 @@ def test_missing_data_folder(tmp_path, monkeypatch):
         images.captions()
 
 
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"PAR1" + bytes(40), b"PAR1"])
+def test_a_damaged_table_of_pictures_is_named(tmp_path, monkeypatch, content):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.parquet").write_bytes(content)
+    monkeypatch.setenv("TREG_EDU_DATA", str(tmp_path))
+    with pytest.raises(checks.ArgumentError, match="^data: got .*a.parquet', which is damaged .*, expected a whole file$"):
+        images.captions()
+
+
+def test_a_table_of_something_else_is_named(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    pd.DataFrame({"label": ["fox"], "image": ["fox.png"]}).to_parquet(tmp_path / "images" / "a.parquet")
+    monkeypatch.setenv("TREG_EDU_DATA", str(tmp_path))
+    with pytest.raises(checks.ArgumentError, match="^data: got .*a.parquet' without keywords, style, concept, group, split, licence"):
+        images.captions()
+
+
 def test_another_data_folder(tmp_path, monkeypatch):
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), BLUE).save(buffer, "PNG")

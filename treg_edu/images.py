@@ -238,9 +238,27 @@ def _captions(folder: Path) -> "pd.DataFrame":
             f"no .parquet file in {str(folder)!r}; expected the captioned images there "
             "(set TREG_EDU_DATA to the folder that holds images/, or work in a checkout of the repository)"
         )
-    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    frame = pd.concat([_table(file) for file in files], ignore_index=True)
     frame["image"] = [image["bytes"] for image in frame["image"]]
     frame["keywords"] = [list(words) for words in frame["keywords"]]
+    return frame
+
+
+COLUMNS = ("image", "label", "keywords", "style", "concept", "group", "split", "licence")
+
+
+def _table(file: Path) -> "pd.DataFrame":
+    """One file of captioned images."""
+    import pandas as pd
+    import pyarrow
+
+    try:
+        frame = pd.read_parquet(file)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise checks.ArgumentError(f"data: got {str(file)!r}, which is damaged ({reason}), expected a whole file") from error
+    missing = [name for name in COLUMNS if name not in frame]
+    checks.expect(not missing, "data", f"{str(file)!r} without {', '.join(missing)}", f"the columns {', '.join(COLUMNS)}")
     return frame
 
 

@@ -121,11 +121,13 @@ def usage_error(error: Any) -> str:
 
 
 @contextmanager
-def naming(argument: str) -> Iterator[None]:
-    """Errors about a `path` or a `name`, told under the argument that the user gave it by."""
+def naming(argument: str, *others: str) -> Iterator[None]:
+    """Errors about a `path` or a `name`, told under the argument that the user gave it by.  others: arguments that keep their names."""
     try:
         yield
     except (ArgumentError, OSError) as error:
+        if str(error).startswith(tuple(f"{name}: " for name in others)):
+            raise
         raise ArgumentError(f"{argument}: {re.sub(f'^(path|name|folder|{argument}): ', '', str(error))}") from error
 
 

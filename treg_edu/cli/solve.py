@@ -146,7 +146,7 @@ def solve(
             x = te.images.read(image, size)
         y = physics.measure(x, sigma, torch.Generator().manual_seed(noise_seed))
 
-    with naming("prior"):
+    with naming("prior", *(["clip"] if clip else [])):
         model = te.load_prior(prior, device=device, dtype=getattr(torch, dtype), clip=clip)
     model.latent_shape((size, size))  # a size the networks do not take is found here
     given = dict(steps=steps, guidance_scale=guidance_scale, lam=lam, iterations=iterations, negation=negation, null_prompt=null_prompt)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .. import checks
 
-__all__ = ["LatentDiffusion", "as_list", "resized"]
+__all__ = ["LatentDiffusion", "as_list", "latent_sides", "resized"]
 
 
 class LatentDiffusion:
