@@ -75,6 +75,13 @@ def test_an_operator_that_cannot_be_used_is_refused_at_the_call(prior, measured,
         te.treg(prior, Refused(measured), torch.zeros(1, 2), "fox")
 
 
+def test_an_a_dagger_that_fails_is_told_where_the_size_is_not_the_priors(prior):
+    squared = physics.Physics(A=torch.square)  # its A_dagger is gradient descent from an A_adjoint that it lacks
+    match = r"^y: got shape \(1, 3, 96, 64\), expected \(1, 3, 64, 64\).*its A_dagger must not fail \(ValueError: x_init must be"
+    with pytest.raises(te.checks.ArgumentError, match=match):
+        te.treg(prior, squared, torch.zeros(1, 3, 96, 64), "fox")
+
+
 def test_a_list_of_measurements_is_refused_at_the_call(prior):
     stacked = physics.StackedLinearPhysics([physics.Denoising(), physics.Denoising()])
     for y in (stacked.A(torch.zeros(1, 3, 64, 64)), torch.zeros(1, 6, 64, 64)):

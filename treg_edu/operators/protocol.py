@@ -34,13 +34,12 @@ def image_shape(operator: Any, y: torch.Tensor, otherwise: tuple[int, int]) -> t
 
     otherwise: the size where the operator has no way back, the one that the prior was trained at.
     """
-    back = back_projection(operator, y)
+    back, lacking = back_projection(operator, y)
     size = otherwise if back is None else (back[-2], back[-1])
     x = y.new_full((len(y), 3, *size), 0.5)
     measured = measurement(operator, x, "" if back is None else f"; its back-projection of y has the shape {back}")
     expected = f"{tuple(measured.shape)}, which operator.A makes of {len(y)} images of {size[0]}×{size[1]}"
-    hint = "; for another size give the operator an A_dagger" if back is None else ""
-    checks.expect(y.shape == measured.shape, "y", f"shape {tuple(y.shape)}", expected + hint)
+    checks.expect(y.shape == measured.shape, "y", f"shape {tuple(y.shape)}", expected + lacking)
     checks.expect(back is None or back == x.shape, "operator", f"images of shape {back} from y", f"{tuple(x.shape)}")
     return size
 
@@ -60,8 +59,8 @@ def measurement(operator: Any, x: torch.Tensor, hint: str) -> torch.Tensor:
     return measured
 
 
-def back_projection(operator: Any, y: torch.Tensor) -> tuple[int, ...] | None:
-    """The shape of the images that the operator makes of y: (B, 3, H, W) if it fits; None where it has no way back.
+def back_projection(operator: Any, y: torch.Tensor) -> tuple[tuple[int, ...] | None, str]:
+    """The shape of the images that the operator makes of y, (B, 3, H, W) if it fits, or None and a hint where it has no way back.
 
     Of one sample where A is nonlinear: deepinv's `PhaseRetrieval.A_dagger` is fifty iterations, and other nonlinear physics of deepinv
     have one that needs an adjoint they lack.
@@ -69,19 +68,19 @@ def back_projection(operator: Any, y: torch.Tensor) -> tuple[int, ...] | None:
     linear = is_linear(operator)
     way = operator.A_adjoint if linear else getattr(operator, "A_dagger", None)
     if way is None:
-        return None
+        return None, "; for another size give the operator an A_dagger"
     try:
         back = way(y if linear else y[:1])
     except checks.ArgumentError:
         raise
     except Exception as error:
         if not linear:
-            return None
+            return None, f"; for another size its A_dagger must not fail ({reason(error)})"
         checks.fail("operator", f"an A_adjoint that fails on y of shape {tuple(y.shape)} ({reason(error)})", "one that takes y")
     came = f"shape {tuple(back.shape)}" if isinstance(back, torch.Tensor) else type(back).__name__
     fits = isinstance(back, torch.Tensor) and back.ndim == 4 and (not linear or back.is_floating_point())
     checks.expect(fits, "operator", f"{came} from y", "real images (B, 3, H, W)")
-    return (len(y), *back.shape[1:])
+    return (len(y), *back.shape[1:]), ""
 
 
 def reason(error: Exception) -> str:
