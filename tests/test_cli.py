@@ -399,6 +399,29 @@ def test_whichever_metric_fails_the_others_and_the_pictures_stand(fox, out, monk
     assert (out / "reconstruction-1.png").is_file()
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_reconstruction_that_is_not_finite_takes_no_other_with_it(fox, out, monkeypatch, bad):
+    x_hat = torch.rand(3, 3, 64, 64)
+    x_hat[1, 0, 5, 5] = bad
+    monkeypatch.setattr(te, "solve", lambda *_, **__: x_hat)
+    result = run("solve", fox, "--prompt", "fox", "--out", out, "--seed", 4, "--seeds", 3)
+    assert result.exit_code == 0
+    assert warned(result) == ["warning: seeds: what 5 gave has values that are NaN or infinite; left out"]
+    report = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert [row["seed"] for row in report["per_seed"]] == [4, 6] and report["pixel_variance"] > 0
+    assert sorted(file.name for file in out.glob("reconstruction-*")) == ["reconstruction-4.png", "reconstruction-6.png"]
+    assert np.abs(picture(out / "reconstruction-6.png") / 255 - x_hat[2].permute(1, 2, 0).numpy()).max() < 0.003
+
+
+def test_settings_that_leave_nothing_finite_are_told(fox, out):
+    result = run("solve", fox, "--prompt", "fox", "--out", out, "--steps", 2, "--seeds", 1, "--guidance-scale", 1e30)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.exit_code == 2 and list(out.parent.iterdir()) == []
+    assert lines == [
+        "error: seeds: got no reconstruction that is finite, expected some: a smaller guidance_scale, or dtype float32, may give them"
+    ]
+
+
 @pytest.mark.parametrize(
     "spoil, part",
     [

@@ -104,6 +104,12 @@ def test_debug_shows_the_traceback_of_an_error(tmp_path):
     assert told.returncode == 2 and b"Traceback" in told.stderr and told.stderr.strip().splitlines()[-1] == plain.stderr.strip()
 
 
+def test_a_bug_is_a_traceback_and_1():
+    code = "from treg_edu import bench, cli\nbench.run = lambda **_: {}['a bug']\ncli.app(['bench'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=variables(), capture_output=True, timeout=300, check=False)
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1] == b"KeyError: 'a bug'" and b"Traceback" in done.stderr
+
+
 # Runs that are ended
 
 

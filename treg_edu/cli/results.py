@@ -42,6 +42,16 @@ def spectrum_picture(y: "torch.Tensor") -> "torch.Tensor":
     return torch.fft.fftshift(bright / bright.max().clamp(min=1e-12), dim=(-2, -1))
 
 
+def finite_ones(x_hat: "torch.Tensor", seeds: list[int]) -> tuple["torch.Tensor", list[int]]:
+    """The reconstructions without NaN and infinity, and their seeds, with a warning about the others; where none is left it is an error."""
+    finite = [bool(one.isfinite().all()) for one in x_hat]
+    expect(any(finite), "seeds", "no reconstruction that is finite", "some: a smaller guidance_scale, or dtype float32, may give them")
+    lost = [str(seed) for seed, holds in zip(seeds, finite) if not holds]
+    if lost:
+        warnings.warn(f"seeds: what {', '.join(lost)} gave has values that are NaN or infinite; left out", stacklevel=2)
+    return x_hat[finite], [seed for seed, holds in zip(seeds, finite) if holds]
+
+
 def write_pictures(
     folder: Path, operator: Any, x: "torch.Tensor | None", y: "torch.Tensor", x_hat: "torch.Tensor", seeds: Sequence[int]
 ) -> None:

@@ -17,7 +17,7 @@ from ..priors.loading import RECOMMENDED
 from .errors import naming, one_line_errors
 from .measured import OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
-from .results import RESULTS, check_out, grade, load_grader, print_grades, write_pictures
+from .results import RESULTS, check_out, finite_ones, grade, load_grader, print_grades, write_pictures
 
 LARGEST_SIDE = 4096
 DTYPES = ("float32", "bfloat16", "float16")
@@ -162,7 +162,7 @@ def solve(
     with written_folder(out, RESULTS) as folder:
         with told_of_recommended(model.recommended[solver], given):
             x_hat = te.solve(te.SOLVERS[solver], model, physics, y.repeat(seeds, 1, 1, 1), prompt, seed=all_seeds, **settings)
-        x_hat = x_hat.float().cpu()
+        x_hat, all_seeds = finite_ones(x_hat.float().cpu(), all_seeds)
         write_pictures(folder, physics, x, y, x_hat, all_seeds)
         grades, bugs = grade(physics, x, y, x_hat, prompt, all_seeds, grader)
         source = {"image": image and image.name, "measurement": measurement and measurement.name, "size": size, "prior": prior or "bundled"}
