@@ -26,6 +26,7 @@ def pixel_step(operator: Any, y: torch.Tensor, x: torch.Tensor, lam: float = 1e-
 
     y: measurement.  x: (B, 3, H, W), usually D(ẑ₀).  lam: λ > 0.  iterations: of conjugate gradient.  Returns (B, 3, H, W).
     """
+    lam = checks.number("lam", lam, least=0)
     return conjugate_gradient(
         lambda v: operator.A_adjoint(operator.A(v)) + lam * v,
         operator.A_adjoint(y) + lam * x,
@@ -51,6 +52,8 @@ def pixel_step_nonlinear(
     Without the bounds a pixel that leaves [0, 1] would be lost to an operator that clips, as gamma correction does.
     Each iteration takes one A and one Jᵀ; each sample has its own η.  Returns (B, 3, H, W).
     """
+
+    lam = checks.number("lam", lam, least=0)
 
     def objective(x_hat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         off, away = operator.A(x_hat) - y, x_hat - x
@@ -94,4 +97,5 @@ def renoise(z0: torch.Tensor, noise: torch.Tensor, fresh_noise: torch.Tensor, al
 def is_consistency_step(index: int, steps: int, every: int = 3, until: float = 0.85) -> bool:
     """Whether step `index` of `steps` is in Γ: every third among the first 85 %  (the authors' code: 170 of 200)."""
     index, steps, every = checks.integer("index", index, 0), checks.integer("steps", steps), checks.integer("every", every)
+    until = checks.number("until", until, least=0)
     return index % every == 0 and index < until * steps

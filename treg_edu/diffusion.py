@@ -104,6 +104,7 @@ def guided_noise(
 
     z_t: (B, 4, h, w).  text_embedding, null_embedding: (B, L, d).  Returns (B, 4, h, w).
     """
+    guidance_scale = checks.number("guidance_scale", guidance_scale)
     if guidance_scale == 1:
         return prior.predict_noise(z_t, t, text_embedding)
     embeddings = torch.cat([null_embedding, text_embedding])

@@ -213,8 +213,8 @@ def confidence_interval(values: Any, level: float = 0.95, n: int = 2000, seed: i
         raise ValueError(f"values: got shape {values.shape}, expected (N,) or (N, …) with N ≥ 2 samples")
     if not np.isfinite(values).all():
         raise ValueError("values: got some that are not finite (the PSNR of equal images is infinite), expected finite ones")
-    if not 0 < level < 1:
-        raise ValueError(f"level: got {level}, expected between 0 and 1, such as 0.95")
+    level = checks.number("level", level)
+    checks.expect(0 < level < 1, "level", level, "between 0 and 1, such as 0.95")
     n, seed = checks.integer("n", n), checks.integer("seed", seed, 0)
     resamples = np.random.default_rng(seed).integers(len(values), size=(n, len(values)))
     means = values[resamples].mean(axis=1)

@@ -192,6 +192,7 @@ def copies(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2, least: f
     alike; "neither" where one is undecided, closer to 0 than `least`.  Channels that are their own copy have no say; "symmetric" where
     none has.
     """
+    least = checks.number("least", least, least=0, most=1)
     names = []
     for channels in orientation(x_hat, x, oversampling):
         decided = channels[~channels.isnan()]

@@ -163,7 +163,7 @@ def enlarged(y: Tensor, truth: Tensor) -> Tensor:
 
 def misfit_axes(axes: Axes, x: str, sigma: float) -> None:
     """A plot of misfits over x, on a logarithmic scale, with the noise as a level."""
-    axes.axhline(sigma, color="black", linewidth=0.8, label="noise σ")
+    axes.axhline(checks.number("sigma", sigma, least=0), color="black", linewidth=0.8, label="noise σ")
     axes.set_yscale("log")
     name_axes(axes, x, "misfit, RMS of y − A(x̂)")
     axes.legend(fontsize=8)

@@ -8,6 +8,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from .. import checks
 from .base import LINES, Figure, blank, name_axes, own_style
 
 __all__ = ["matrices", "spectra", "sweep", "tone_curves", "truncation"]
@@ -27,6 +28,7 @@ def matrices(named: Mapping[str, Tensor]) -> Figure:
 @own_style()
 def spectra(named: Mapping[str, Tensor], sigma: float) -> Figure:
     """Singular values in falling order, on a logarithmic scale, over the noise.  named: {label: (n,)}."""
+    sigma = checks.number("sigma", sigma, least=0)
     figure = blank(7, 3.4)
     axes = figure.subplots()
     for style, (label, values) in zip(LINES, named.items()):

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from .. import checks
 from .base import Figure, blank, name_axes, one_each, own_style, show, show_map
 
 __all__ = ["convergence", "copies_found", "found_shifts", "log_magnitude", "over_magnitudes"]
@@ -49,7 +50,8 @@ def convergence(walks: Mapping[str, Tensor], floor: float | None = None) -> Figu
     for (label, misfits), style in zip(walks.items(), styles):
         for index, line in enumerate(misfits.T):
             axes.plot(range(1, len(line) + 1), line.cpu(), linewidth=1, label=None if index else label, **style)
-    if floor:
+    if floor is not None:
+        floor = checks.number("floor", floor, above=0)
         axes.axhline(floor, color="black", linewidth=0.8)
         axes.annotate("noise σ", (1, floor), xytext=(2, 3), textcoords="offset points", fontsize=8)
     axes.set_yscale("log")

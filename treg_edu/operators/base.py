@@ -49,7 +49,7 @@ class Operator(ABC):
         sigma is in the units of [0, 1] images: half of a σ that is quoted for images in [-1, 1].
         generator: as in `noise.per_sample`.  Returns the shape of A(x).
         """
-        checks.number("sigma", sigma, least=0)
+        sigma = checks.number("sigma", sigma, least=0)
         checks.finite("x", check_image("x", x))
         clean = self.A(x)
         return clean + sigma * noise.normal(generator, clean.shape, clean.device, clean.dtype)
@@ -92,7 +92,7 @@ class LinearOperator(Operator):
 
         z: (B, C, H, W).  y: shape of A(z).  gamma: number, or tensor (B, 1, 1, 1).  Returns the shape of z.
         """
-        check_weight("gamma", gamma)
+        gamma = check_weight("gamma", gamma)
         check_measurement(y, self.A(z))
         return conjugate_gradient(lambda x: x + gamma * self.A_adjoint_A(x), z + gamma * self.A_adjoint(y), z, iterations=200)
 
@@ -122,7 +122,7 @@ def conjugate_gradient(
     matvec: x ↦ M x, sample by sample.  b, x: (B, …); x is the start, zero if None.  A sample is left alone once
     ‖r‖ ≤ tolerance ‖b‖, so it comes out the same in any batch.  Returns the shape of b.
     """
-    iterations = checks.integer("iterations", iterations, 0)
+    iterations, tolerance = checks.integer("iterations", iterations, 0), checks.number("tolerance", tolerance, least=0)
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - matvec(x))
     p, rr = r, inner(r, r)
     enough = tolerance**2 * inner(b, b)
@@ -166,7 +166,10 @@ def check_measurement(y: Any, expected: torch.Tensor | None = None) -> torch.Ten
     return checks.finite("y", y)
 
 
-def check_weight(name: str, value: Any) -> None:
-    """A number of at least 0, or a tensor of such."""
-    for each in value.aminmax() if isinstance(value, torch.Tensor) else (value,):
+def check_weight(name: str, value: Any) -> float | torch.Tensor:
+    """A number of at least 0, or a tensor of such, which stays one: a gradient may flow through it."""
+    if not isinstance(value, torch.Tensor):
+        return checks.number(name, value, least=0)
+    for each in value.detach().aminmax():
         checks.number(name, each, least=0)
+    return value

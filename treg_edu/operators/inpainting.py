@@ -55,7 +55,7 @@ class Inpainting(LinearOperator):
 
         z, y: (B, C, H, W).  gamma: number, or tensor (B, 1, 1, 1).  Returns the shape of z.
         """
-        check_weight("gamma", gamma)
+        gamma = check_weight("gamma", gamma)
         mask = self._mask_for("z", z)
         check_measurement(y, z)
         weight = torch.as_tensor(gamma / (1 + gamma), dtype=z.dtype, device=z.device)

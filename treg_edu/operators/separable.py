@@ -65,7 +65,7 @@ class SeparableOperator(LinearOperator):
 
         z: (B, C, H, W).  y: shape of A(z).  gamma: number, or tensor (B, 1, 1, 1).  Returns the shape of z.
         """
-        check_weight("gamma", gamma)
+        gamma = check_weight("gamma", gamma)
         predicted = self.A(z)
         check_measurement(y, predicted)
         s = self.singular_values(y)
