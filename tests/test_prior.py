@@ -83,12 +83,12 @@ def test_the_card_tells_both_clips(name, prior, judge, heldout):
 
 
 def test_the_card_tells_the_samples(prior, judge):
-    """The first sixteen of its two hundred prompts, drawn again: the judge puts their names where the card says."""
-    asked = evaluate.some_labels(CARD["samples"]["prompts"])[:16]
-    samples = evaluate.draw(prior, asked, CARD["samples"]["steps"], CARD["samples"]["guidance_scale"], batch_size=16)
+    """The first eight of its two hundred prompts, drawn again: the judge puts their names where the card says."""
+    asked = evaluate.some_labels(CARD["samples"]["prompts"])[:8]
+    samples = evaluate.draw(prior, asked, CARD["samples"]["steps"], CARD["samples"]["guidance_scale"])
     places = evaluate.ranks(judge, samples, asked, evaluate.all_labels())
-    moved = (places - torch.tensor(CARD["samples"]["ranks"][:16])).abs()
-    assert (moved <= 2).sum() >= 15
+    moved = (places - torch.tensor(CARD["samples"]["ranks"][:8])).abs()
+    assert (moved <= 2).sum() >= 7
 
 
 def test_what_was_trained_on_is_found_and_counts_as_a_copy(judge):
@@ -111,7 +111,7 @@ def test_sets_are_compared_by_as_many_of_each(prior, judge, monkeypatch):
     distances = evaluate.set_distances(prior, judge, 200)
     assert distances["samples"] < distances["training images"] and abs(distances["training images"]) < 0.1
     monkeypatch.setattr(evaluate, "draw", lambda prior, prompts, steps: torch.rand(len(prompts), 3, 64, 64))
-    assert evaluate.set_distances(prior, judge, 200)["samples"] > 10 * abs(distances["training images"])  # noise is far from all of them
+    assert evaluate.set_distances(prior, judge, 50)["samples"] > 10 * abs(distances["training images"])  # noise is far from all of them
 
 
 def test_the_card_tells_the_size():

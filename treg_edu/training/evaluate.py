@@ -1,5 +1,6 @@
 """Every figure of the model card, measured on the held-out split."""
 
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,12 @@ GUIDANCE, STEPS, FEW_STEPS, PROMPTS = 4.0, 50, 20, 200
 def features(model: Model, x: torch.Tensor) -> torch.Tensor:
     """`model.embed_images` in parts: (N, 3, H, W) → (N, d)."""
     return torch.cat([model.embed_images(part) for part in x.split(64)])
+
+
+@functools.lru_cache(maxsize=4)
+def features_of(model: Model, split: str) -> torch.Tensor:
+    """`features` of a split's pictures, in the order of `images.load`; computed once."""
+    return features(model, images.load(split)[0])
 
 
 def ranks(model: Model, x: torch.Tensor, names: Sequence[str], labels: list[str]) -> torch.Tensor:
@@ -75,7 +82,7 @@ def nearest(judge: Judge, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     one drawing, with gradients and without, are like each other (the median of those in the training split).
     """
     x, rows = images.load("train")
-    trained = normalize(features(judge, x), dim=1)
+    trained = normalize(features_of(judge, "train"), dim=1)
     row_of = rows.reset_index().pivot(index="label", columns="style", values="index")
     first, second = row_of[list(images.SIBLINGS)].dropna().astype(int).to_numpy().T.tolist()
     as_like = (trained[first] * trained[second]).sum(1).median()
@@ -90,12 +97,10 @@ def set_distances(prior: LatentDiffusion, judge: Judge, count: int, steps: int =
     The samples are `count` of the labels in turn; of training images there are as many, or all, in a fixed order.
     """
     labels = all_labels()
-    held_out, train = images.load("heldout")[0], images.load("train")[0]
+    held_out, train = features_of(judge, "heldout"), features_of(judge, "train")
     train = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:count]]
-    samples = draw(prior, [labels[i % len(labels)] for i in range(count)], steps)
-    f_held_out, f_samples, f_train = (
-        f.shape[1] ** 0.5 * normalize(f, dim=1) for f in (features(judge, x) for x in (held_out, samples, train))
-    )
+    samples = features(judge, draw(prior, [labels[i % len(labels)] for i in range(count)], steps))
+    f_held_out, f_samples, f_train = (f.shape[1] ** 0.5 * normalize(f, dim=1) for f in (held_out, samples, train))
     return {"samples": metrics.mmd(f_samples, f_held_out).item(), "training images": metrics.mmd(f_train, f_held_out).item()}
 
 
