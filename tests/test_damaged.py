@@ -4,12 +4,13 @@ import json
 import sys
 
 import pytest
+from safetensors import SafetensorError
 from test_judge import POINTER
 from typer.testing import CliRunner
 
 import treg_edu as te
 from treg_edu import cli, images
-from treg_edu.checks import ArgumentError
+from treg_edu.checks import ArgumentError, MissingFileError
 from treg_edu.files import data_folder
 from treg_edu.priors import loading
 
@@ -128,6 +129,28 @@ def test_the_training_size_is_read_from_whole_files(tmp_path):
         folder.mkdir()
         with pytest.raises(ArgumentError, match="^name: .*unet/config.json"):
             te.priors.training_size(replaced(folder, "unet/config.json", content))
+
+
+@pytest.mark.parametrize(
+    "error, raised, told",
+    [
+        (SafetensorError("header too large"), ArgumentError, "which cannot be loaded \\(header too large\\)"),
+        (OSError("no such\n file"), MissingFileError, "which is not there or cannot be read \\(no such file\\)"),
+        (KeyError(), ArgumentError, "which cannot be loaded \\(KeyError\\)"),
+        (MemoryError("out of memory"), MemoryError, "^out of memory$"),
+        (RuntimeError("can't allocate memory"), RuntimeError, "can't allocate memory"),
+    ],
+    ids=repr,
+)
+def test_what_a_library_raises_about_a_model_of_the_hub_is_one_line(error, raised, told):
+    class Kind:
+        @staticmethod
+        def from_pretrained(*_, **__):
+            raise error
+
+    with pytest.raises(raised, match=f"^name: got 'owner/model/unet', {told}" if issubclass(raised, ArgumentError) else told) as caught:
+        loading.weights(Kind, "name", "owner/model", "unet")
+    assert "\n" not in str(caught.value)
 
 
 # At the command

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from test_integers import MAGNITUDE, PHASE, SR, TREG, X, Y, last, normal, rand, same
+from test_integers import MAGNITUDE, PHASE, SR, TREG, X, Y, last, normal, rand, same, steps_of_treg
 from test_public import FOUND
 
 import treg_edu as te
@@ -37,8 +37,7 @@ def walked(prior, walk, *arguments, **settings):
 
 
 def solver_figure(prior, sigma):
-    steps = list(te.treg(prior, SuperResolution(16), Y, "fox", **TREG))
-    return widgets.solver_figure(prior, SuperResolution(16), rand(1, 3, 64, 64), Y, steps, sigma)._repr_png_()
+    return widgets.solver_figure(prior, SuperResolution(16), rand(1, 3, 64, 64), Y, steps_of_treg(prior), sigma)._repr_png_()
 
 
 # {function.argument: what is made of 0.5}
@@ -99,7 +98,7 @@ def test_every_real_argument_is_here():
 @pytest.mark.parametrize("name", CALLS)
 def test_reals_of_numpy_and_torch_pass_as_pythons(prior, name):
     expected = CALLS[name](0.5, prior)
-    for value in (np.float64(0.5), np.float32(0.5), torch.tensor(0.5), Fraction(1, 2)):
+    for value in (np.float32(0.5), torch.tensor(0.5), Fraction(1, 2)):
         found = CALLS[name](value, prior)
         if isinstance(expected, torch.Tensor):
             assert found.dtype == expected.dtype
