@@ -222,6 +222,15 @@ def test_json_has_no_number_that_json_lacks():
         (["--lam", 0], ["lam", "0.0"]),
         (["--guidance-scale", "inf"], ["guidance_scale", "inf"]),
         (["--iterations", 0], ["iterations", "0"]),
+        (["--iterations", 10**9], ["iterations", "1000000000"]),
+        (["--operator", "blur", "--kernel-size", 10**9 + 1], ["kernel_size", "1000000001", "257"]),
+        (["--operator", "phase", "--oversampling", 10**6], ["oversampling", "1000000", "32"]),
+        (["--sigma", 1e30], ["sigma", "1e+30"]),
+        (["--size", 4096], ["seeds, size", "4096", "2097152 pixels"]),
+        (["--prior", "a" * 300], ["prior: ", "too long"]),
+        (["--no-such"], ["option: got '--no-such'"]),
+        (["--overwrite=3"], ["overwrite: "]),
+        (["one more"], ["arguments: ", "one more"]),
         (["--device", "abacus"], ["device", "'abacus'"]),
         (["--device", "meta"], ["device", "'meta'", "cpu, cuda or mps"]),
         (["--dtype", "int8"], ["dtype", "'int8'", "float16"]),
@@ -233,7 +242,7 @@ def test_a_bad_option_is_one_line(fox, out, options, parts):
     refused(solve(fox, "--out", out, *options), out, *parts)
 
 
-@pytest.mark.parametrize("option, value", [("--seeds", 0), ("--steps", 0), ("--steps", 5000)])
+@pytest.mark.parametrize("option, value", [("--seeds", 0), ("--seeds", 10**9), ("--steps", 0), ("--steps", 5000)])
 def test_a_bad_count_is_one_line(fox, out, option, value):
     refused(run("solve", fox, "--out", out, "--prompt", "fox", option, value), out, option[2:], str(value))
 
@@ -257,13 +266,14 @@ def test_files_that_are_no_image(fox, out, tmp_path):
     "y, parts",
     [
         (torch.full((1, 3, 4, 4), float("nan")), ["48 NaN"]),
+        (torch.full((1, 3, 4, 4), 1e30), ["1e+30", "1e+06"]),
         (torch.zeros(0, 3, 4, 4), ["(0, 3, 4, 4)", "(1, 3, 4, 4)"]),
         (torch.zeros(2, 3, 4, 4), ["(2, 3, 4, 4)", "(1, 3, 4, 4)"]),
         (torch.zeros(1, 3, 8, 8), ["(1, 3, 8, 8)", "(1, 3, 4, 4)"]),
         (torch.zeros(3, 4, 4), ["(3, 4, 4)"]),
         (torch.zeros(1, 3, 4, 4, dtype=torch.int32), ["int32", "floating point"]),
     ],
-    ids=["nan", "empty", "batch", "shape", "ndim", "dtype"],
+    ids=["nan", "huge", "empty", "batch", "shape", "ndim", "dtype"],
 )
 @pytest.mark.parametrize("suffix", [".safetensors", ".npy"])
 def test_a_bad_measurement_is_one_line(out, tmp_path, y, parts, suffix):
@@ -277,11 +287,27 @@ def test_files_that_are_no_measurement(out, tmp_path):
     (tmp_path / "short.safetensors").write_bytes((tmp_path / "x.safetensors").read_bytes()[:-8])
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}]), allow_pickle=True)
     (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "header.npy").write_bytes(b"\x93NUMPY\x02\x00" + (200).to_bytes(4, "little") + b"(" * 200)
     (tmp_path / "y.txt").write_text("0")
     cases = {"x.safetensors": "tensor 'y'", "short.safetensors": "damaged", "objects.npy": "no plain .npy", "empty.npy": "damaged",
-             "y.txt": "ending in", "absent.npy": "exists"}  # fmt: skip
+             "header.npy": "damaged", "y.txt": "ending in", "absent.npy": "exists"}  # fmt: skip
     for name, part in cases.items():
         refused(solve("--measurement", tmp_path / name, "--out", out), out, "measurement", name, part)
+
+
+def test_a_folder_of_results_is_made_with_the_first_of_them(tmp_path):
+    assert files.results_folder("out", tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for folder, part in [("file", "which is a file"), ("file/a", "cannot be made"), ("a" * 300, "too long")]:
+        with pytest.raises((checks.ArgumentError, OSError), match=part):
+            files.results_folder("out", tmp_path / folder)
+
+
+@pytest.mark.parametrize("arguments, name", [(["solv"], "command"), (["train", "nothing"], "command"), (["demo", "--seeds"], "seeds")])
+def test_an_error_of_the_command_line_names_what_is_wrong(arguments, name):
+    result = run(*arguments)
+    assert result.exit_code == 2 and result.stderr.startswith(f"error: {name}: ") and len(result.stderr.splitlines()) == 1
 
 
 def test_a_folder_that_cannot_be_made(fox, out, tmp_path):

@@ -696,3 +696,8 @@ def test_box_must_lie_inside(box):
 def test_fourier_start_needs_sides_that_the_oversampling_divides():
     with pytest.raises(ValueError, match=r"y: got shape \(1, 3, 5, 6\), expected sides that oversampling 2 divides"):
         FourierMagnitude().A_dagger(torch.ones(1, 3, 5, 6))
+
+
+def test_a_blur_too_narrow_for_its_square_is_the_identity():
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert GaussianBlur(sigma=1e-200, kernel_size=3).A(x).equal(x)

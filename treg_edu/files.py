@@ -106,10 +106,10 @@ def check_writable(name: str, out: Path, most_bytes: int = 0) -> None:
     name: the argument, for the error.  most_bytes: how much will be written.
     """
     most_bytes = checks.integer("most_bytes", most_bytes, 0)
-    home = next(parent for parent in (out, *out.parents) if parent.exists())
-    free = shutil.disk_usage(home).free
-    checks.expect(free >= most_bytes, name, f"{str(out)!r} on a disk with {free} bytes left", f"{most_bytes} free bytes")
     try:
+        home = next(parent for parent in (out, *out.parents) if parent.exists())
+        free = shutil.disk_usage(home).free
+        checks.expect(free >= most_bytes, name, f"{str(out)!r} on a disk with {free} bytes left", f"{most_bytes} free bytes")
         with tempfile.TemporaryDirectory(prefix=PART, dir=home) as trial:
             (Path(trial) / out.relative_to(home)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -117,14 +117,10 @@ def check_writable(name: str, out: Path, most_bytes: int = 0) -> None:
 
 
 def results_folder(name: str, out: str | os.PathLike) -> Path:
-    """The folder of results to come, made and written to once before anything is computed for it.  name: the argument, for the error."""
+    """The folder of results to come: made and written to on trial before anything is computed.  name: the argument, for the error."""
     folder = Path(out)
-    checks.expect(folder.is_dir() or not folder.exists(), name, f"{str(out)!r}, which is a file", "a folder, new or not")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        checks.fail(name, f"{str(out)!r}, which cannot be written to ({error.strerror})", "a folder, new or not")
+    checks.expect(folder.is_dir() or not os.path.lexists(folder), name, f"{str(out)!r}, which is a file", "a folder, new or not")
+    check_writable(name, folder)
     return folder
 
 

@@ -6,6 +6,8 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +65,9 @@ def read(path: str | os.PathLike, size: int = 64) -> torch.Tensor:
     path, size = Path(path), checks.integer("size", size)  # a wrong size is no damaged file
     if not path.exists():
         raise FileNotFoundError(f"path: got {str(path)!r}, which does not exist; expected an image file")
-    if path.is_dir():
-        raise ImageError(f"path: got {str(path)!r}, which is a folder; expected an image file")
+    if not path.is_file():  # a pipe that nobody writes to would be waited for
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise ImageError(f"path: got {str(path)!r}, which is {kind}; expected an image file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -125,6 +128,24 @@ def _refusal(path: Path) -> str | None:
     return None
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what a decoder writes to the process's stderr by itself, as libtiff does: Pillow raises as well."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
+
+
 def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
     """A Pillow image as (1, 3, size, size) in [0, 1]: white behind, the central square, Lanczos resampling."""
     size = checks.integer("size", size)
@@ -138,7 +159,8 @@ def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
 def _upright(image: Image.Image) -> Image.Image:
     """A copy, turned as EXIF says; as it is where its EXIF cannot be read, since the pixels can."""
     key = _transparent_value(image)
-    image.load()
+    with _quiet():
+        image.load()
     try:
         upright = ImageOps.exif_transpose(image)
     except Exception:

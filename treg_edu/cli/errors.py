@@ -98,6 +98,8 @@ def line_of(error: Any) -> str | None:
         return error.format_message()
     if isinstance(error, typer.TyperException):  # an option that does not exist, a value that is no number
         text = usage_error(error)
+    elif isinstance(error, OSError) and not isinstance(error, ArgumentError) and error.strerror:
+        text = f"path: got {os.fsdecode(error.filename or 'a file')!a} ({error.strerror}), expected one that can be used"
     elif isinstance(error, (ArgumentError, OSError, FloatingPointError)):
         text = str(error)
     elif isinstance(error, ModuleNotFoundError) and error.name in OF_TRAINING:
@@ -113,11 +115,16 @@ def line_of(error: Any) -> str | None:
 
 def usage_error(error: Any) -> str:
     """What typer says about the options, under the option's own name."""
-    parameter = getattr(error, "param", None)
-    if parameter is None:
-        return error.format_message()
-    name = parameter.opts[0].lstrip("-") if parameter.opts[0].startswith("-") else parameter.opts[0].upper()
-    return f"{name}: {error.message or 'got nothing, expected a value'}"
+    parameter, option = getattr(error, "param", None), getattr(error, "option_name", "")
+    if parameter is not None:
+        name = parameter.opts[0].lstrip("-") if parameter.opts[0].startswith("-") else parameter.opts[0].upper()
+        return f"{name}: {error.message or 'got nothing, expected a value'}"
+    if hasattr(error, "possibilities"):
+        near = f", such as {', '.join(sorted(error.possibilities))}" if error.possibilities else ""
+        return f"option: got {option!a}, expected one that --help lists{near}"
+    if option:
+        return f"{option.lstrip('-')}: {error.message}"
+    return f"{'command' if error.message.startswith('No such command') else 'arguments'}: {error.message}"
 
 
 @contextmanager

@@ -20,6 +20,11 @@ OPTIONS_OF = {
     "gamma": ("exponent",),
 }
 
+MOST_MEASURED = 2048
+"""Pixels of a side of a zero-padded image, for `FourierMagnitude`."""
+LARGEST_VALUE = 1e6
+"""Of a measurement, and of its noise: far from where the squares of float32 overflow."""
+
 
 def make_operator(name: str, size: int, options: Mapping[str, Any]) -> "Operator":
     """The operator of `OPTIONS_OF` by its name.  options: {option: value, None where not given}, of all operators together."""
@@ -35,6 +40,9 @@ def make_operator(name: str, size: int, options: Mapping[str, Any]) -> "Operator
     if name == "inpaint":
         expect(len(given) == 1, "box, mask", " and ".join(given) or "neither", "one of them with operator 'inpaint'")
         return operators.Inpainting.box(size, *parse_box(given["box"])) if "box" in given else read_mask(given["mask"], size)
+    most = {"kernel_size": 4 * size + 1, "oversampling": max(MOST_MEASURED // size, 1)}  # of these the memory grows with the value
+    for option in given.keys() & most.keys():
+        expect(given[option] <= most[option], option, given[option], f"at most {most[option]} for images of side {size}")
     if "blur_sigma" in given:
         given["sigma"] = given.pop("blur_sigma")
     return operators.OPERATORS[name](**given)
@@ -61,10 +69,13 @@ def read_measurement(path: str | Path, shape: Sequence[int]) -> "torch.Tensor":
     path = Path(path)
     readers = {".safetensors": read_safetensors, ".npy": read_npy}
     expect(path.suffix in readers, "measurement", repr(str(path)), "a file ending in .safetensors or .npy")
-    expect(path.is_file(), "measurement", repr(str(path)), "a file that exists")
+    with naming("measurement"):
+        expect(path.is_file(), "path", repr(str(path)), "a file that exists")
     y = readers[path.suffix](path, tuple(shape))
     hidden = int((~y.isfinite()).sum())
     expect(not hidden, "measurement", f"{hidden} NaN or infinite values in {y.numel()}", "finite values")
+    largest = y.abs().max().item()
+    expect(largest <= LARGEST_VALUE, "measurement", f"values up to {largest:.4g}", f"at most {LARGEST_VALUE:g}, as images lie in [0, 1]")
     return y
 
 
@@ -91,7 +102,7 @@ def read_npy(path: Path, shape: tuple[int, ...]) -> "torch.Tensor":
 
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # numpy has Python parse the header, whose errors are of many types
         raise ArgumentError(f"measurement: {str(path)!r} is damaged or no plain .npy array ({error})") from error
     expect_shape(array.shape, shape)
     expect(np.issubdtype(array.dtype, np.floating), "measurement", f"dtype {array.dtype}", "floating point")

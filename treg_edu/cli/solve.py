@@ -1,7 +1,6 @@
 """`treg-edu solve`: a picture or a stored measurement, an instrument and a text in; pictures and numbers out."""
 
 import inspect
-import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +14,14 @@ from ..checks import ArgumentError, expect
 from ..files import json_text, write_text, written_folder
 from ..priors.loading import RECOMMENDED
 from .errors import naming, one_line_errors
-from .measured import OPTIONS_OF, make_operator, read_measurement
+from .measured import LARGEST_VALUE, OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
 from .results import RESULTS, check_out, finite_ones, grade, load_grader, print_grades, write_pictures
 
 LARGEST_SIDE = 4096
+MOST_PIXELS = 2**21
+"""Of all reconstructions together, on a CPU, where a prior as small as the bundled one then takes some 3 GiB."""
+MOST_ITERATIONS = 10_000
 DTYPES = ("float32", "bfloat16", "float16")
 EMPTY_WORDS = {"a", "an", "and", "in", "of", "on", "the", "with"}
 HUB_NAME = r"\w[\w.-]*/\w[\w.-]*"
@@ -53,19 +55,27 @@ def told_of_recommended(recommended: Mapping[str, Any], given: Mapping[str, Any]
         raise
 
 
-def check_numbers(seeds: int, seed: int, noise_seed: int, sigma: float, size: int | None) -> None:
+def check_numbers(seeds: int, seed: int, noise_seed: int, sigma: float, iterations: int | None) -> None:
     """The ranges that no library function checks, or checks only after minutes."""
-    expect(seeds >= 1, "seeds", seeds, "at least 1")
+    expect(1 <= seeds <= MOST_PIXELS, "seeds", seeds, "at least 1, and few enough for the memory")
     expect(0 <= seed < 2**32, "seed", seed, "0 to 2³² − 1")
     expect(0 <= noise_seed < 2**32, "noise-seed", noise_seed, "0 to 2³² − 1")
-    expect(0 <= sigma < math.inf, "sigma", sigma, "a finite number of at least 0")
-    expect(size is None or 1 <= size <= LARGEST_SIDE, "size", size, f"1 to {LARGEST_SIDE}")
+    expect(0 <= sigma <= LARGEST_VALUE, "sigma", sigma, f"a number from 0 to {LARGEST_VALUE:g}")
+    expect(iterations is None or 1 <= iterations <= MOST_ITERATIONS, "iterations", iterations, f"1 to {MOST_ITERATIONS}")
+
+
+def check_size(name: str, size: int, seeds: int, device: str) -> None:
+    """A side of images, and how many of them: what the memory holds.  name: what gave the side."""
+    expect(1 <= size <= LARGEST_SIDE, name, f"images of side {size}" if name != "size" else size, f"1 to {LARGEST_SIDE}")
+    fits = seeds * size**2 <= MOST_PIXELS or not device.startswith("cpu")
+    expect(fits, f"seeds, {name}", f"{seeds} images of {size}×{size}", f"at most {MOST_PIXELS} pixels together on a CPU")
 
 
 def check_prior(prior: str | None) -> None:
     """None, a diffusers folder, or what may be the name of a model on the hub, before anything is fetched."""
     if prior is not None:
-        there = (Path(prior) / "model_index.json").is_file() or (not Path(prior).exists() and re.fullmatch(HUB_NAME, prior))
+        with naming("prior"):
+            there = (Path(prior) / "model_index.json").is_file() or (not Path(prior).exists() and re.fullmatch(HUB_NAME, prior))
         expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
 
 
@@ -117,7 +127,7 @@ def solve(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")] = False,
 ) -> None:
     """Measure a picture, or take a stored measurement, and reconstruct it with a text."""
-    check_numbers(seeds, seed, noise_seed, sigma, size)
+    check_numbers(seeds, seed, noise_seed, sigma, iterations)
     expect((image is None) != (measurement is None), "IMAGE, measurement", "neither" if image is None else "both", "one of them")
     expect(negation in (None, "hidden", "projected", "none"), "negation", repr(negation), "hidden, projected or none")
     out = check_out(out, overwrite, most_bytes=0)
@@ -133,6 +143,9 @@ def solve(
     if size is None:
         with naming("prior"):
             size = min(te.priors.training_size(prior))
+        check_size("prior", size, seeds, device)
+    else:
+        check_size("size", size, seeds, device)
     options = dict(
         factor=factor, kernel_size=kernel_size, blur_sigma=blur_sigma, box=box, mask=mask, oversampling=oversampling, exponent=exponent
     )

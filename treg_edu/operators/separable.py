@@ -159,7 +159,7 @@ class GaussianBlur(SeparableOperator):
         """The Gaussian taps about each pixel, reflected at the ends: (n, n)."""
         n = checks.integer("n", n)
         offsets = torch.arange(self.kernel_size, device="cpu") - self.kernel_size // 2
-        taps = torch.exp(-(offsets.double() ** 2) / (2 * self.sigma**2))
+        taps = torch.exp(-((offsets.double() / self.sigma) ** 2) / 2)  # σ² of a tiny σ is 0
         columns = reflect(torch.arange(n, device="cpu")[:, None] + offsets, n)
         return torch.zeros(n, n, dtype=torch.float64, device="cpu").scatter_add_(1, columns, (taps / taps.sum()).expand(n, -1))
 
