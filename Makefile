@@ -23,10 +23,13 @@ OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 THREADS ?= 1
 PYTEST := OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -q -n $(if $(filter 1,$(THREADS)),2,1) --dist loadfile
 
+COUNT ?= 1000
+SEED ?= 0
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-code test-notebooks test-processors test-browser lint types wheel test-wheel lab notebooks bench clean
+.PHONY: help install demo test test-code test-notebooks test-processors test-browser lint types fuzz wheel test-wheel lab notebooks bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -66,6 +69,9 @@ lint: $(STAMP) ## check the code's style and layout (ruff)
 
 types: $(STAMP) ## check the types (mypy)
 	@$(BIN)/mypy
+
+fuzz: $(STAMP) ## try mutated inputs on every command: COUNT=1000, SEED=0; STATE=FILE goes on where it stopped
+	@$(BIN)/python tools/fuzz.py --count $(COUNT) --seed $(SEED) $(if $(STATE),--state $(STATE))
 
 wheel: $(STAMP) ## build the wheel, with the data and the notebooks, and the source distribution into dist/
 	@rm -rf dist
