@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 import treg_edu as te
 from treg_edu import bench, checks, cli, files, images
+from treg_edu.cli import errors
 from treg_edu.experiments import phase, quick
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
@@ -608,3 +610,16 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
     assert result.exit_code == 2 and "photographs: got no efficientnet_lite1" in result.stderr
     result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
     assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()
+
+
+def test_a_decoder_that_writes_to_stderr_itself_is_not_heard(tmp_path, capfd):
+    path = tmp_path / "x.tiff"
+    Image.effect_noise((40, 40), 90).save(path, compression="tiff_adobe_deflate")
+    data = bytearray(path.read_bytes())
+    data[60:900] = bytes(840)
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match="told afterwards"), errors.without_native_messages():
+        warnings.warn("x: told afterwards", stacklevel=1)
+        with pytest.raises(te.images.ImageError, match="damaged"):
+            te.images.read(path)
+    assert capfd.readouterr().err == ""

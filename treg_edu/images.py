@@ -6,8 +6,6 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,24 +126,6 @@ def _refusal(path: Path) -> str | None:
     return None
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what a decoder writes to the process's stderr by itself, as libtiff does: Pillow raises as well."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # it is closed
-        yield
-        return
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nothing)
-
-
 def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
     """A Pillow image as (1, 3, size, size) in [0, 1]: white behind, the central square, Lanczos resampling."""
     size = checks.integer("size", size)
@@ -159,8 +139,7 @@ def from_pil(image: Image.Image, size: int = 64) -> torch.Tensor:
 def _upright(image: Image.Image) -> Image.Image:
     """A copy, turned as EXIF says; as it is where its EXIF cannot be read, since the pixels can."""
     key = _transparent_value(image)
-    with _quiet():
-        image.load()
+    image.load()
     try:
         upright = ImageOps.exif_transpose(image)
     except Exception:

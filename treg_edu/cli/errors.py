@@ -25,7 +25,7 @@ from typer.core import TyperGroup
 
 from ..checks import ArgumentError, expect
 
-__all__ = ["Program", "naming", "one_line_errors"]
+__all__ = ["Program", "naming", "one_line_errors", "without_native_messages"]
 
 LONGEST_TEXT = 10_000
 
@@ -136,6 +136,27 @@ def naming(argument: str, *others: str) -> Iterator[None]:
         if str(error).startswith(tuple(f"{name}: " for name in others)):
             raise
         raise ArgumentError(f"{argument}: {re.sub(f'^(path|name|folder|{argument}): ', '', str(error))}") from error
+
+
+@contextmanager
+def without_native_messages() -> Iterator[None]:
+    """Without what a decoder itself writes to stderr, as libtiff does: Pillow raises as well.  Warnings come afterwards."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    with warnings.catch_warnings(record=True) as given:
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            os.close(nothing)
+    for warning in given:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks import ArgumentError, expect
-from .errors import naming
+from .errors import naming, without_native_messages
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def read_mask(path: Path, size: int) -> "Inpainting":
     """The inpainting operator of a picture that is white where the image is measured, black where it is hidden."""
     from treg_edu import images, operators
 
-    with naming("mask"):
+    with naming("mask"), without_native_messages():
         grey = images.read(path, size).mean(1, keepdim=True)
     return operators.Inpainting(grey > 0.5)
 

@@ -13,7 +13,7 @@ import typer
 from ..checks import ArgumentError, expect
 from ..files import json_text, write_text, written_folder
 from ..priors.loading import RECOMMENDED
-from .errors import naming, one_line_errors
+from .errors import naming, one_line_errors, without_native_messages
 from .measured import LARGEST_VALUE, OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
 from .results import RESULTS, check_out, finite_ones, grade, load_grader, print_grades, write_pictures
@@ -155,7 +155,7 @@ def solve(
     if measurement is not None:
         y = read_measurement(measurement, shape)
     elif image is not None:
-        with naming("IMAGE"):
+        with naming("IMAGE"), without_native_messages():
             x = te.images.read(image, size)
         y = physics.measure(x, sigma, torch.Generator().manual_seed(noise_seed))
 
