@@ -1,12 +1,12 @@
 """`treg-edu solve` as a process of its own: streams that fail, names and texts that are no text, and runs that are ended."""
 
 import ast
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -119,10 +119,13 @@ def test_a_run_that_is_ended_does_not_block_the_next(fox, tmp_path, name):
     out = tmp_path / "out"
     out.mkdir()
     arguments = [*PROGRAM, "solve", str(fox), "--prompt", "fox", "--out", str(out), "--seeds", "1"]
-    with subprocess.Popen([*arguments, "--steps", "1000"], cwd=ROOT, env=variables(), stderr=subprocess.PIPE) as process:
-        while not any(out.iterdir()):  # the hidden folder is made when all is checked, before the first step
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.1)
+    heeded = functools.partial(signal.signal, getattr(signal, name), signal.SIG_DFL) if name != "SIGKILL" else None  # nohup ignores SIGHUP
+    command = [*arguments, "--steps", "1000"]
+    with subprocess.Popen(command, cwd=ROOT, env=variables(), stderr=subprocess.PIPE, preexec_fn=heeded) as process:
+        said = b""
+        while b"1/1000" not in said:
+            said += (more := process.stderr.read1())
+            assert more, said  # it ended by itself
         process.send_signal(getattr(signal, name))
         process.communicate(timeout=60)
         assert process.returncode not in (0, 1, 2)

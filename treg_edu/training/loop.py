@@ -16,10 +16,10 @@ __all__ = ["computing_clock", "fit", "learning_rate"]
 
 
 def has_bf16() -> bool:
-    """Whether bf16 arithmetic is fast on this machine (a CUDA device that supports it, or a CPU with AVX-512 BF16)."""
+    """Whether bf16 arithmetic is fast on this machine (a CUDA device that supports it, or a CPU with AVX-512 BF16 that torch may use)."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def learning_rate(progress: float, peak: float, warmup: float = 0.02) -> float:
