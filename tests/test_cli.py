@@ -595,6 +595,11 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
     assert (
         result.exit_code == 2 and "data: got " in result.stderr and "without prior/" in result.stderr and not (tmp_path / "runs").exists()
     )
+    shutil.copytree(files.data_folder() / "prior", tmp_path / "data" / "prior")
+    (tmp_path / "data" / "judge").mkdir()
+    (tmp_path / "data" / "prior" / "text_encoder" / "config.json").write_text('{"vocab_size": -3}')
+    result = run("train", "unpack", "--data", tmp_path / "data", "--out", tmp_path / "runs")
+    assert result.exit_code == 2 and "data: got " in result.stderr and "text_encoder" in result.stderr and not (tmp_path / "runs").exists()
     for name in ("further", "redraw"):
         result = run("train", name, tmp_path, "--corpus", corpus, "--out", tmp_path / "new.parquet")
         assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()

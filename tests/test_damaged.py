@@ -89,6 +89,16 @@ def test_a_damaged_file_is_named(tmp_path, reads_only, name):
             te.load_prior(replaced(folder, name, content))
 
 
+def test_a_weight_under_another_name_is_missed(tmp_path, reads_only):
+    """diffusers leaves it without values."""
+    index = json.loads((FOLDER / "unet" / "diffusion_pytorch_model.safetensors.index.json").read_text())
+    key, shard = next(iter(index["weight_map"].items()))
+    reads_only("unet")
+    renamed = (FOLDER / "unet" / shard).read_bytes().replace(f'"{key}"'.encode(), f'"{key[:-1]}_"'.encode())
+    with pytest.raises(ArgumentError, match=f"^name: got .*/unet', where 1 weights are missing .*{key}.*, expected those"):
+        te.load_prior(replaced(tmp_path, f"unet/{shard}", renamed))
+
+
 @pytest.mark.parametrize(
     "name, content, told",
     [

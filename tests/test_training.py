@@ -368,6 +368,14 @@ def test_a_corpus_lacks_nothing(tmp_path):
         data.load(tmp_path / "few.parquet", "heldout")
 
 
+def test_a_damaged_picture_of_a_corpus_is_told_with_the_corpus(tmp_path):
+    rows = pd.read_parquet(CORPUS).head(3).assign(split="train")
+    rows.at[1, "image"] = {"bytes": b"no picture", "path": None}
+    rows.to_parquet(tmp_path / "few.parquet")
+    with pytest.raises(ValueError, match="^corpus: got .*few.parquet' with a picture that is damaged .*, expected PNG bytes"):
+        data.load(tmp_path / "few.parquet", "train")
+
+
 def test_evaluating_needs_nothing_of_the_extra_train():
     code = "import sys; sys.modules |= dict.fromkeys(('accelerate', 'resvg_py')); import treg_edu.training.evaluate"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -266,7 +266,10 @@ def _table(file: Path) -> "pd.DataFrame":
 def decode(frame: "pd.DataFrame", size: int = 64) -> torch.Tensor:
     """The pictures of rows of `captions()`, in their order: (len(frame), 3, size, size) in [0, 1]."""
     size = checks.integer("size", size)
-    return torch.cat([from_pil(Image.open(io.BytesIO(png)), size) for png in frame["image"]])
+    try:
+        return torch.cat([from_pil(Image.open(io.BytesIO(png)), size) for png in frame["image"]])
+    except DAMAGED as error:
+        raise ImageError(f"frame: got a picture that is damaged ({error}), expected PNG bytes in every row of image") from error
 
 
 def of_split(frame: "pd.DataFrame", split: str) -> "pd.DataFrame":

@@ -101,6 +101,7 @@ def weights(kind: Any, name: str, source: str | Path, part: str = "", **settings
     with readable(name, folder):
         network, info = kind.from_pretrained(source, subfolder=part, use_safetensors=True, output_loading_info=True, **settings)
     unfit = sorted(str(key if isinstance(key, str) else key[0]) for key in (*info["missing_keys"], *info["mismatched_keys"]))
+    unfit += [key for key, weight in network.named_parameters() if weight.is_meta and key not in unfit]  # diffusers leaves them so
     came = f"{str(folder)!r}, where {len(unfit)} weights are missing or have another shape, such as {unfit[:1]}"
     checks.expect(not unfit, name, came, "those that its config.json tells of")
     return network

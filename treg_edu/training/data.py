@@ -62,7 +62,10 @@ def load(path: str | Path, split: str, name: str = "corpus") -> "tuple[torch.Ten
     frame = images.of_split(frame, split)
     checks.expect(len(frame), name, f"{str(path)!r}, without a picture of the split {split!r}", "some of both splits")
     frame["image"] = [image["bytes"] for image in frame["image"]]
-    return images.decode(frame), frame
+    try:
+        return images.decode(frame), frame
+    except images.ImageError as error:
+        checks.fail(name, f"{str(path)!r} with a picture that is damaged ({error.__cause__})", "PNG bytes in every row of image")
 
 
 def one_file(name: str, folder: str | Path, pattern: str, fetched_by: str) -> Path:

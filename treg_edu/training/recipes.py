@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from .. import checks, files
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
+from ..priors.loading import readable, weights
 from . import clip, data, lite, prior, robust, unet, vae
 from . import corpus as corpora
 from . import phrases as phrase_books
@@ -120,9 +121,15 @@ def make_tokenizer(frame: "pd.DataFrame", runs: str | Path, phrases: "pd.DataFra
 
 def tokenizer_of(runs: str | Path) -> Any:
     """The tokenizer that `train_text` learnt."""
+    return read_tokenizer("out", made_by("text", Path(runs) / "tokenizer"))
+
+
+def read_tokenizer(name: str, folder: Path) -> Any:
+    """A tokenizer from its files.  name: the argument that led to them."""
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer.from_pretrained(made_by("text", Path(runs) / "tokenizer"))
+    with readable(name, folder):
+        return CLIPTokenizer.from_pretrained(folder)
 
 
 def train_vae(corpus: str | Path, runs: str | Path, minutes: float) -> Figures:
@@ -135,7 +142,7 @@ def train_decoder(corpus: str | Path, runs: str | Path, minutes: float) -> Figur
     """The autoencoder's decoder, further.  Returns the same as `train_vae`."""
     from diffusers import AutoencoderKL
 
-    model = AutoencoderKL.from_pretrained(finished(runs, "vae"))
+    model = weights(AutoencoderKL, "out", finished(runs, "vae"))
     model, log = vae.train_decoder(model, corpus, Path(runs) / "decoder", minutes=minutes)
     return finish(runs, "decoder", {"": model}, log, lambda: vae.evaluate(model.cpu(), data.load(corpus, "heldout")[0]))
 
@@ -149,7 +156,7 @@ def train_robust(corpus: str | Path, runs: str | Path, minutes: float, start: st
 
     folder = Path(start) / "vae"
     checks.expect(folder.is_dir(), "start", f"{str(start)!r}, without vae/", "the folder of a prior", checks.MissingFileError)
-    model, earlier = (AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32) for _ in range(2))
+    model, earlier = (weights(AutoencoderKL, "start", start, "vae", torch_dtype=torch.float32) for _ in range(2))
     model, log = robust.train(model, earlier, corpus, Path(runs) / "robust", minutes=minutes)
     return finish(runs, "robust", {"": model}, log, lambda: robust.evaluate(model.cpu(), earlier, data.load(corpus, "tuning")[0]))
 
@@ -162,7 +169,7 @@ def train_text(
     start: a prior whose tower to go on from, and whose states a U-Net knows; they change as little as the new vocabulary allows.
     phrases: a file of `make_phrases`, read beside the captions.
     """
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel
 
     there = start is None or (Path(start) / "text_encoder").is_dir()
     checks.expect(there, "start", f"{str(start)!r}, without text_encoder/", "the folder of a prior", checks.MissingFileError)
@@ -173,8 +180,8 @@ def train_text(
     torch.manual_seed(CLIP_SEEDS[0])
     model = clip.new_text_tower(tokenizer)
     if start is not None:
-        theirs = CLIPTextModel.from_pretrained(Path(start) / "text_encoder", dtype=torch.float32).eval()
-        their_tokenizer = CLIPTokenizer.from_pretrained(Path(start) / "tokenizer")
+        theirs = weights(CLIPTextModel, "start", start, "text_encoder", dtype=torch.float32).eval()
+        their_tokenizer = read_tokenizer("start", Path(start) / "tokenizer")
         clip.take_weights(model, tokenizer, theirs, their_tokenizer)
         earlier = clip.said_by(theirs, their_tokenizer, captions[0])
     loss = clip.ReadingLoss(model, torch.nn.Embedding(len(labels), clip.WIDTH))
@@ -255,16 +262,16 @@ def taught_text_tower(runs: str | Path) -> Any:
     """The text tower that `train_text` finished."""
     from transformers import CLIPTextModel
 
-    return CLIPTextModel.from_pretrained(finished(runs, "text"), dtype=torch.float32).eval()
+    return weights(CLIPTextModel, "out", finished(runs, "text"), dtype=torch.float32).eval()
 
 
-def load_judge_towers(folder: Path) -> tuple[Any, Any]:
-    """(image tower, text tower) of a judge that a training saved."""
+def load_judge_towers(name: str, folder: Path) -> tuple[Any, Any]:
+    """(image tower, text tower) of a judge that a training saved.  name: the argument that led to it."""
     from transformers import CLIPTextModelWithProjection, EfficientNetModel
 
     return (
-        EfficientNetModel.from_pretrained(folder / "image_encoder", dtype=torch.float32),
-        CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", dtype=torch.float32),
+        weights(EfficientNetModel, name, folder, "image_encoder", dtype=torch.float32),
+        weights(CLIPTextModelWithProjection, name, folder, "text_encoder", dtype=torch.float32),
     )
 
 
@@ -287,7 +294,7 @@ def autoencoder(runs: str | Path) -> Any:
     """The autoencoder that was trained last: by `train_robust`, by `train_decoder`, or by `train_vae`."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(latest(runs, "vae", "decoder", "robust"))
+    return weights(AutoencoderKL, "out", latest(runs, "vae", "decoder", "robust"))
 
 
 def zero_shot(image_features: clip.Features, text_features: clip.Features, tokenizer: Any, corpus: str | Path) -> Figures:
@@ -322,12 +329,12 @@ def denoising_loss(model: Any, scheduler: Any, encoder: Any, tower: Any, tokeniz
 def export(runs: str | Path, folder: str | Path) -> Figures:
     """`folder`/prior and `folder`/judge from the finished trainings.  The prior keeps the recommended settings that it has."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
-    from transformers import AutoModel, CLIPTokenizer
+    from transformers import AutoModel
 
     runs, folder = Path(runs), Path(folder)
     denoiser, both_towers, judge = finished(runs, "unet"), finished(runs, "clip"), finished(runs, "judge")
-    tokenizer = CLIPTokenizer.from_pretrained(runs / "tokenizer")
-    clip_model = AutoModel.from_pretrained(both_towers)
+    tokenizer = read_tokenizer("out", runs / "tokenizer")
+    clip_model = weights(AutoModel, "out", both_towers)
     expect_same_text_tower(clip_model, runs)
     settings = folder / "prior" / RECOMMENDED_FILE
     recommended = files.read_json(settings) if settings.is_file() else RECOMMENDED
@@ -335,13 +342,13 @@ def export(runs: str | Path, folder: str | Path) -> Figures:
     prior.save_prior(
         folder / "prior",
         autoencoder(runs),
-        UNet2DConditionModel.from_pretrained(denoiser),
+        weights(UNet2DConditionModel, "out", denoiser),
         clip_model,
         tokenizer,
         DDIMScheduler(**unet.SCHEDULE),
         recommended,
     )
-    prior.save_judge(folder / "judge", *load_judge_towers(judge), tokenizer)
+    prior.save_judge(folder / "judge", *load_judge_towers("out", judge), tokenizer)
     return {name: f"{sum(file.stat().st_size for file in (folder / name).rglob('*')) / 2**20:.1f} MiB" for name in ("prior", "judge")}
 
 
@@ -357,15 +364,15 @@ def unpack(folder: str | Path, runs: str | Path) -> list[str]:
     for name in ("prior", "judge"):
         came = f"{str(folder)!r}, without {name}/"
         checks.expect((folder / name).is_dir(), "data", came, "a folder with prior/ and judge/", checks.MissingFileError)
+    both_towers = weights(AutoModel, "data", folder / "prior", "clip", dtype=torch.float32)
+    models = {
+        "vae": {"": weights(AutoencoderKL, "data", folder / "prior", "vae", torch_dtype=torch.float32)},
+        "text": {"": weights(CLIPTextModel, "data", folder / "prior", "text_encoder", dtype=torch.float32)},
+        "clip": {"": both_towers},
+        "judge": dict(zip(("image_encoder", "text_encoder"), load_judge_towers("data", folder / "judge"))),
+    }
     with replacing(runs / "tokenizer") as beside:
         shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
-    both_towers = AutoModel.from_pretrained(folder / "prior" / "clip", dtype=torch.float32)
-    models = {
-        "vae": {"": AutoencoderKL.from_pretrained(folder / "prior" / "vae", torch_dtype=torch.float32)},
-        "text": {"": CLIPTextModel.from_pretrained(folder / "prior" / "text_encoder", dtype=torch.float32)},
-        "clip": {"": both_towers},
-        "judge": dict(zip(("image_encoder", "text_encoder"), load_judge_towers(folder / "judge"))),
-    }
     for name, parts in models.items():
         finish(runs, name, parts, {}, dict)
     return list(models)

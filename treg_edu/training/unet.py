@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .. import files
+from ..priors.loading import weights
 from . import data, loop
 from .clip import WIDTH, said_by
 
@@ -152,7 +153,7 @@ def train(
     states, of_image = captions["states"], captions["of_image"]
     scheduler = DDIMScheduler(**SCHEDULE)
     torch.manual_seed(seed)
-    unet = UNet2DConditionModel.from_pretrained(start, torch_dtype=torch.float32) if start else UNet2DConditionModel(**CONFIG)
+    unet = weights(UNet2DConditionModel, "start", start, torch_dtype=torch.float32) if start else UNet2DConditionModel(**CONFIG)
     if not torch.cuda.is_available():
         unet.set_attn_processor(AttnProcessor())  # plain products: torch's fused attention has a slow bf16 backward on CPUs
 
