@@ -339,6 +339,14 @@ def test_a_full_folder_is_left_alone_unless_told(fox, out):
     assert "reconstruction-9.png" not in names and not [name for name in names if name.endswith(".part")]
 
 
+def test_a_folder_in_the_place_of_a_result_is_told_before_the_solve(fox, out, monkeypatch):
+    (out / "truth.png").mkdir(parents=True)
+    monkeypatch.setattr(te, "solve", forbidden)
+    result = solve(fox, "--out", out, "--overwrite")
+    assert result.exit_code == 2 and result.stderr.startswith("error: out: got ") and "a folder 'truth.png'" in result.stderr
+    assert list(out.rglob("*")) == [out / "truth.png"]
+
+
 @pytest.mark.parametrize("failure, expected", [(OSError("No space left on device"), 2), (KeyboardInterrupt(), 130)])
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_failure_while_writing_leaves_nothing(fox, out, monkeypatch, failure, expected, exists):

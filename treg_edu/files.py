@@ -1,8 +1,10 @@
 """The folder of what ships, and the one way in which files are written: whole, or not at all."""
 
+import errno
 import json
 import math
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -50,7 +52,7 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
     """A path beside `path` to write to, in a folder made if need be; it takes its place at the end, and is removed if writing fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}-{os.getpid()}.part")
+    beside = path.with_name(f".{path.name[:40]}-{secrets.token_hex(8)}.part")  # mkstemp would make it private
     try:
         yield beside
         os.replace(beside, path)
@@ -107,7 +109,9 @@ def check_writable(name: str, out: Path, most_bytes: int = 0) -> None:
     """
     most_bytes = checks.integer("most_bytes", most_bytes, 0)
     try:
-        home = next(parent for parent in (out, *out.parents) if parent.exists())
+        home = next((parent for parent in (out, *out.parents) if parent.exists()), None)
+        if home is None:
+            checks.fail(name, f"{str(out)!r}, on a drive that does not exist", "a folder, new or empty")
         free = shutil.disk_usage(home).free
         checks.expect(free >= most_bytes, name, f"{str(out)!r} on a disk with {free} bytes left", f"{most_bytes} free bytes")
         with tempfile.TemporaryDirectory(prefix=PART, dir=home) as trial:
@@ -126,29 +130,32 @@ def results_folder(name: str, out: str | os.PathLike) -> Path:
 
 @contextmanager
 def written_folder(out: Path, results: tuple[str, ...] = ()) -> Iterator[Path]:
-    """A folder to write into whose files appear in `out` together at the end, and nowhere if anything fails before.
+    """A folder to write into, whose files are moved to `out` at the end; `out` is as it was if anything fails before.
 
     It is hidden and lies in the folder that will hold `out`, or in `out` if that exists: on its file system either way.
     results: patterns of the files that a run writes; earlier ones in `out` are replaced, other files there left alone.
+    If the files are written but cannot be moved, they stay in the hidden folder, and the error names it.
     """
-    existed = out.is_dir()
     new_parents = [parent for parent in out.parents if not parent.exists()]
-    home = out if existed else out.parent
+    home = out if out.is_dir() else out.parent
     home.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=PART, dir=home))
+    part = home / f"{PART}{secrets.token_hex(8)}"
+    part.mkdir()
     try:
-        part.chmod(0o777 & ~_umask())  # mkdtemp's is 0o700
         yield part
-        if existed:
-            _replace(part, out, results)
-        else:
-            os.replace(part, out)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         for parent in new_parents:  # innermost first; what someone else has written to since stays
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
         raise
+    names = [file.name for file in part.iterdir()]
+    try:
+        _move(part, out, results)
+    except OSError as error:
+        places = str(part) if all((part / name).exists() for name in names) else f"{part} and {out}" if part.exists() else str(out)
+        came = f"{str(out)!r}, which cannot be written to ({error.strerror})"
+        checks.fail("out", came, f"a folder, new or not; the results are in {places}")
 
 
 PART = ".treg-edu-part-"
@@ -159,18 +166,19 @@ def is_leftover(path: Path) -> bool:
     return path.name.startswith(PART) or (path.name.startswith(".") and path.name.endswith(".part"))
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _replace(part: Path, out: Path, results: tuple[str, ...]) -> None:
-    """Move the files of `part` over the earlier results in `out`, and drop those of another run."""
-    for pattern in results:
-        for stale in out.glob(pattern):
-            if not (part / stale.name).exists():
-                stale.unlink()
-    for file in part.iterdir():
+def _move(part: Path, out: Path, results: tuple[str, ...]) -> None:
+    """Make `part` the folder `out`.  If that is there by now, move the files over its earlier results, then drop those of another run."""
+    if not out.is_dir():
+        os.replace(part, out)
+        return
+    files = list(part.iterdir())
+    for target in (out / file.name for file in files):  # before the first is moved
+        if target.is_dir() and not target.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    for file in files:
         os.replace(file, out / file.name)
     part.rmdir()
+    new = {file.name for file in files}
+    for stale in (path for pattern in results for path in out.glob(pattern)):
+        if stale.name not in new:
+            stale.unlink()

@@ -24,6 +24,8 @@ def check_out(out: Path, overwrite: bool, most_bytes: int) -> Path:
         expect(not out.exists() or out.is_dir(), "out", f"{str(out)!r}, which is a file", "a folder, new or empty")
         held = out.is_dir() and not all(is_leftover(each) for each in out.iterdir())
         expect(overwrite or not held, "out", f"{str(out)!r}, which is not empty", "a new or empty folder, or --overwrite")
+        for path in (path for pattern in RESULTS for path in out.glob(pattern)):
+            expect(path.is_symlink() or not path.is_dir(), "out", f"{str(out)!r} with a folder {path.name!r}", "a file or nothing there")
         check_writable("out", out, most_bytes)
     return out
 
