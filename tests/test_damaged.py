@@ -4,7 +4,9 @@ import json
 import sys
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from test_judge import POINTER
 from typer.testing import CliRunner
 
@@ -97,6 +99,15 @@ def test_a_weight_under_another_name_is_missed(tmp_path, reads_only):
     renamed = (FOLDER / "unet" / shard).read_bytes().replace(f'"{key}"'.encode(), f'"{key[:-1]}_"'.encode())
     with pytest.raises(ArgumentError, match=f"^name: got .*/unet', where 1 weights are missing .*{key}.*, expected those"):
         te.load_prior(replaced(tmp_path, f"unet/{shard}", renamed))
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path, reads_only):
+    name = "vae/diffusion_pytorch_model.safetensors"
+    reads_only(name)
+    tensors = load_file(FOLDER / name)
+    tensors["decoder.conv_in.bias"][0] = torch.nan
+    with pytest.raises(ArgumentError, match=r"^name: got .*/vae' with NaN or infinite weights, such as \['decoder.conv_in.bias'\]"):
+        te.load_prior(replaced(tmp_path, name, save(tensors)))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """treg_edu.judge against transformers called directly."""
 
+import copy
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,6 +62,18 @@ def test_images_of_any_size_are_judged_at_one(judge):
 
 def test_half_precision_is_judged_in_float32(judge):
     assert judge.embed_images(rand(1, 3, 64, 64).half()).dtype == torch.float32
+
+
+def test_features_that_are_not_finite_are_no_judgement(judge):
+    class Overflowing(torch.nn.Module):
+        def forward(self, x):
+            return SimpleNamespace(pooler_output=torch.full((len(x), 4), torch.inf))
+
+    damaged = copy.copy(judge)
+    damaged.image_encoder = Overflowing()
+    damaged._normalised = lambda x: x
+    with pytest.raises(ArgumentError, match="^judge: got features that are NaN or infinite, expected finite ones"):
+        damaged.embed_images(rand(1, 3, 64, 64))
 
 
 def test_features_are_stages_for_the_perceptual_distance(judge):

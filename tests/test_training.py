@@ -21,6 +21,7 @@ from torch import nn
 from treg_edu import files, images
 from treg_edu.training import clip, data, loop, recipes, redraw, unet, vae
 from treg_edu.training import corpus as corpora
+from treg_edu.training import prior as prior_files
 
 CORPUS = files.data_folder() / "images" / "emoji.parquet"
 
@@ -410,3 +411,9 @@ def test_paraphrases_are_no_captions():
     said = set(rows["label"].str.lower()) | {keyword.lower() for keywords in rows["keywords"] for keyword in keywords}
     for text in asked["text"].str.lower():
         assert text not in said and text.removeprefix("a ").removeprefix("an ").removeprefix("the ") not in said
+
+
+def test_a_folder_that_could_not_be_written_leaves_no_parents(tmp_path):
+    with pytest.raises(OSError, match="full"), prior_files.replacing(tmp_path / "runs" / "vae"):
+        raise OSError("full")
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 Every function takes a `random.Random`, and what it returns depends on nothing else.
 """
 
+import copy
 import io
 import json
 import os
@@ -165,7 +166,7 @@ def changed_json(random: Random, value):
         elif way == 3 and isinstance(old, str):
             holder[place] = random.choice([old.upper(), old[:-1], old + "x", [old], {old: old}, "DDPMScheduler", "gelu", "epsilon"])
         else:
-            holder[place] = random.choice(VALUES)
+            holder[place] = copy.deepcopy(random.choice(VALUES))
     return value
 
 

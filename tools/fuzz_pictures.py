@@ -85,6 +85,14 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
+def inflated(content: bytes) -> bytes:
+    """What a chunk's content unpacks to; itself where an earlier change has spoilt it."""
+    try:
+        return zlib.decompress(content)
+    except zlib.error:
+        return content
+
+
 def changed_png(random: Random, data: bytes) -> bytes:
     """Other chunks, with checksums that fit, so that the decoder reads on."""
     chunks = png_chunks(data)
@@ -100,8 +108,7 @@ def changed_png(random: Random, data: bytes) -> bytes:
         elif way == 2:
             chunks.insert(random.randrange(len(chunks)), chunks[place])
         elif way == 3 and name == b"IDAT":
-            raw = bytearray(zlib.decompress(content)) if content else bytearray()
-            chunks[place] = (name, zlib.compress(cut(random, bytes(raw))))
+            chunks[place] = (name, zlib.compress(cut(random, inflated(content))))
         elif way == 4:
             extra = random.choice(
                 [b"eXIf", b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"PLTE", b"gAMA", b"cHRM", b"acTL", b"fcTL", b"pHYs"]

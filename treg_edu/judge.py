@@ -30,9 +30,11 @@ class Judge:
 
     @torch.no_grad()
     def embed_images(self, x: torch.Tensor) -> torch.Tensor:
-        """The mean feature of an image and its mirror image, (B, 3, H, W) → (B, p), not normalised."""
+        """The mean feature of an image and its mirror image, (B, 3, H, W) → (B, p), not normalised.  Raises ArgumentError if not finite."""
         x = self._normalised(x)
-        return self.image_encoder(torch.cat([x, x.flip(-1)])).pooler_output.unflatten(0, (2, -1)).mean(0)
+        features = self.image_encoder(torch.cat([x, x.flip(-1)])).pooler_output.unflatten(0, (2, -1)).mean(0)
+        checks.expect(features.isfinite().all(), "judge", "features that are NaN or infinite", "finite ones; its weights may be damaged")
+        return features
 
     @torch.no_grad()
     def embed_labels(self, texts: str | Iterable[str]) -> torch.Tensor:

@@ -104,6 +104,8 @@ def weights(kind: Any, name: str, source: str | Path, part: str = "", **settings
     unfit += [key for key, weight in network.named_parameters() if weight.is_meta and key not in unfit]  # diffusers leaves them so
     came = f"{str(folder)!r}, where {len(unfit)} weights are missing or have another shape, such as {unfit[:1]}"
     checks.expect(not unfit, name, came, "those that its config.json tells of")
+    broken = [key for key, weight in network.named_parameters() if not weight.isfinite().all()]
+    checks.expect(not broken, name, f"{str(folder)!r} with NaN or infinite weights, such as {broken[:1]}", "finite ones")
     return network
 
 

@@ -71,6 +71,7 @@ def replacing(folder: str | Path, keep: Sequence[str] = ()) -> Iterator[Path]:
     beside, old = folder.with_name(f"{folder.name}.part"), folder.with_name(f"{folder.name}.old")
     for left_over in (beside, old):
         shutil.rmtree(left_over, ignore_errors=True)
+    new_parents = [parent for parent in folder.parents if not parent.exists()]
     beside.mkdir(parents=True)
     try:
         yield beside
@@ -79,6 +80,9 @@ def replacing(folder: str | Path, keep: Sequence[str] = ()) -> Iterator[Path]:
                 shutil.copy2(folder / name, beside / name)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
+        for parent in new_parents:  # innermost first
+            if not any(parent.iterdir()):
+                parent.rmdir()
         raise
     if folder.exists():
         os.replace(folder, old)
