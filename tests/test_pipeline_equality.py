@@ -15,7 +15,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, V
 import treg_edu as te
 from treg_edu import diffusion
 from treg_edu.files import data_folder
-from treg_edu.priors.latent_diffusion import resized
+from treg_edu.priors.base import resized
 
 FOLDER = data_folder() / "prior"
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1)

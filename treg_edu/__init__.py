@@ -14,7 +14,7 @@ from typing import Any
 
 from . import checks, consistency, diffusion, files, images, judge, metrics, negation, noise, operators, phase_retrieval, priors, solvers
 from .judge import load_judge
-from .priors import LatentDiffusion, load_prior
+from .priors import DiffusionPrior, LatentDiffusion, PixelDiffusion, load_prior
 from .solvers import SOLVERS, solve, treg
 
 __version__ = "0.2.0"
@@ -23,7 +23,9 @@ LAZY = ("exercises", "figures", "widgets")
 
 __all__ = [
     "SOLVERS",
+    "DiffusionPrior",
     "LatentDiffusion",
+    "PixelDiffusion",
     "checks",
     "consistency",
     "diffusion",

@@ -11,7 +11,7 @@ import torch
 
 from . import checks
 from .noise import Seed, generators, normal
-from .priors import LatentDiffusion
+from .priors import DiffusionPrior
 
 __all__ = ["Step", "add_noise", "check_prior", "ddim_step", "guide", "guided_noise", "invert", "sample", "score", "tweedie"]
 
@@ -93,7 +93,7 @@ def guide(null_noise: torch.Tensor, text_noise: torch.Tensor, guidance_scale: fl
 
 
 def guided_noise(
-    prior: LatentDiffusion,
+    prior: DiffusionPrior,
     z_t: torch.Tensor,
     t: int,
     text_embedding: torch.Tensor,
@@ -113,7 +113,7 @@ def guided_noise(
 
 
 def sample(
-    prior: LatentDiffusion,
+    prior: DiffusionPrior,
     prompt: str | Sequence[str],
     steps: int = 50,
     guidance_scale: float = 7.5,
@@ -157,7 +157,7 @@ def sample(
 
 
 def invert(
-    prior: LatentDiffusion,
+    prior: DiffusionPrior,
     z0: torch.Tensor,
     prompt: str | Sequence[str],
     steps: int = 50,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from . import checks, files
-from .priors.latent_diffusion import as_list, resized
+from .priors.base import as_list, resized
 from .priors.loading import fitting_tokenizer, readable, weights, without_reports
 
 __all__ = ["Judge", "load_judge"]

@@ -30,7 +30,7 @@ def adaptive_negation(
     """Minimise `negation_loss` over c_∅ alone, by Adam.
 
     null_embedding: c_∅, (B, L, d).  image_feature: CLIP's feature of x̂, (B, d), of the same width: the published rule compares it with
-    hidden states, two spaces that CLIP never aligned; `LatentDiffusion.to_hidden_space(feature)` compares in the shared one instead.
+    hidden states, two spaces that CLIP never aligned; `DiffusionPrior.to_hidden_space(feature)` compares in the shared one instead.
     Returns (B, L, d).
 
     The objective is linear in c_∅, so its gradient ∇ sim = f / (L ‖f‖), the same for every token, never changes, and Adam, which divides

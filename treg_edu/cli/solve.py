@@ -12,7 +12,7 @@ import typer
 
 from ..checks import ArgumentError, expect
 from ..files import json_text, write_text, written_folder
-from ..priors.loading import RECOMMENDED
+from ..priors.loading import PIXEL, RECOMMENDED
 from .errors import naming, one_line_errors, without_native_messages
 from .measured import LARGEST_VALUE, OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
@@ -72,11 +72,11 @@ def check_size(name: str, size: int, seeds: int, device: str) -> None:
 
 
 def check_prior(prior: str | None) -> None:
-    """None, a diffusers folder, or what may be the name of a model on the hub, before anything is fetched."""
-    if prior is not None:
+    """None, "pixel", a diffusers folder, or what may be the name of a model on the hub, before anything is fetched."""
+    if prior is not None and prior != PIXEL:
         with naming("prior"):
             there = (Path(prior) / "model_index.json").is_file() or (not Path(prior).exists() and re.fullmatch(HUB_NAME, prior))
-        expect(there, "prior", repr(prior), "a diffusers folder, with model_index.json in it, or a hub name, owner/model")
+        expect(there, "prior", repr(prior), "pixel, a diffusers folder, with model_index.json in it, or a hub name, owner/model")
 
 
 def warn_of_words(prompt: str) -> None:
@@ -118,7 +118,7 @@ def solve(
     lam: Annotated[float | None, typer.Option(help="λ of the pixel step.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Iterations of the pixel step.")] = None,
     negation: Annotated[str | None, typer.Option(help="Adaptive negation: hidden, projected or none.")] = None,
-    prior: Annotated[str | None, typer.Option(help="A diffusers folder or hub name; the bundled prior if not given.")] = None,
+    prior: Annotated[str | None, typer.Option(help="A diffusers folder, a hub name, or pixel; the bundled prior if not given.")] = None,
     clip: Annotated[
         str | None, typer.Option(help="The CLIP of that prior, a folder or hub name; its own or ViT-L/14 if not given.")
     ] = None,

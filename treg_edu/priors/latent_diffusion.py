@@ -1,21 +1,16 @@
 """The prior: a text-conditional latent diffusion model, and everything a solver may ask of it."""
 
-import copy
-import re
-import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
-from .. import checks
+from .base import DiffusionPrior
 
-__all__ = ["LatentDiffusion", "as_list", "latent_sides", "resized"]
+__all__ = ["LatentDiffusion"]
 
 
-class LatentDiffusion:
+class LatentDiffusion(DiffusionPrior):
     """A diffusers Stable Diffusion folder and the CLIP whose text tower it uses, on one device.
 
     Images x: (B, 3, H, W) in [0, 1].  Latents z: (B, 4, h, w), scaled to about unit variance.  Embeddings c: (B, L, d), the hidden
@@ -34,48 +29,18 @@ class LatentDiffusion:
         image_std: Sequence[float],
         recommended: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        self.vae, self.unet, self.tokenizer, self.text_encoder = vae, unet, tokenizer, text_encoder
-        self.scheduler, self.clip = as_in_the_pipeline(scheduler), clip
-        self.image_mean, self.image_std = image_mean, image_std
-        self.recommended = defaultdict(dict, recommended or {})
-        predicts = scheduler.config.prediction_type
-        checks.expect(
-            predicts in ("epsilon", "v_prediction"), "scheduler", f"one that predicts {predicts!r}", "'epsilon' or 'v_prediction'"
-        )
-        informed = scheduler.alphas_cumprod.min() > 0
-        checks.expect(informed, "scheduler", "ᾱ that falls to 0 (rescale_betas_zero_snr)", "above 0: no estimate of z₀ is left there")
-        self._warn_of_thresholds()
-        came, expected = unet.config.in_channels, vae.config.latent_channels
-        checks.expect(came == expected, "unet", f"{came} channels", f"the {expected} of the latents")
-        came, expected = unet.config.cross_attention_dim, text_encoder.config.hidden_size
-        checks.expect(came == expected, "unet", f"text states of width {came}", f"{expected}, that of its one text encoder")
-        distilled = unet.config.get("time_cond_proj_dim") is not None
-        checks.expect(not distilled, "unet", "one that takes ω as an input (time_cond_proj_dim)", "one that is guided by two texts")
-        both = hasattr(clip.config, "vision_config")
-        checks.expect(both, "clip", f"a {type(clip).__name__}", "a CLIP with an image tower and a text tower")
-        for network in (vae, unet, text_encoder, clip):
-            network.requires_grad_(False).eval()
-
-    def _warn_of_thresholds(self) -> None:
-        """Thresholds are for pixels; a latent is larger than 1 in many places."""
-        if self.scheduler.config.get("thresholding"):
-            warnings.warn(
-                "scheduler: its thresholding would clip the estimate of z₀ in diffusers' pipeline; the solvers here do not, so that "
-                "pictures differ from the pipeline's",
-                stacklevel=3,
-            )
+        self.vae = vae.requires_grad_(False).eval()
+        super().__init__(unet, tokenizer, text_encoder, scheduler, clip, image_mean, image_std, recommended)
 
     @property
-    def device(self) -> torch.device:
-        """Where the networks are, and where everything that they take has to be."""
-        return self.unet.device
+    def channels(self) -> int:
+        """Of the latents: 4 for Stable Diffusion."""
+        return self.vae.config.latent_channels
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the networks."""
-        return self.unet.dtype
-
-    # ---- images ↔ latents
+    def factor(self) -> int:
+        """How many pixels of the image one side of a latent stands for."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """E(x): the posterior mean, scaled.  (B, 3, H, W) in [0, 1] → (B, 4, h, w)."""
@@ -84,135 +49,3 @@ class LatentDiffusion:
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """D(z).  (B, 4, h, w) → (B, 3, H, W), not clamped, so that gradients and linear operators see all of it."""
         return self.vae.decode(z.to(self.device, self.dtype) / self.vae.config.scaling_factor).sample / 2 + 0.5
-
-    @property
-    def factor(self) -> int:
-        """How many pixels of the image one side of a latent stands for."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W) of the images that the prior was trained on."""
-        h, w = latent_sides("sample_size", self.unet.config)
-        return self.factor * h, self.factor * w
-
-    def latent_shape(self, size: int | tuple[int, int] | None = None) -> tuple[int, int, int]:
-        """(4, h, w) for images of `size`, a side or (H, W); the training size if None."""
-        height, width = self.size if size is None else checks.sides("size", size)
-        fits = height % self.factor == width % self.factor == 0
-        checks.expect(fits, "size", f"{height}×{width}", f"multiples of {self.factor}, the factor of this prior's autoencoder")
-        return self.vae.config.latent_channels, height // self.factor, width // self.factor
-
-    # ---- words
-
-    def embed_text(self, texts: str | Iterable[str]) -> torch.Tensor:
-        """c: hidden states of the text tower for B strings, (B, L, d); one string is a list of one.
-
-        Warns of what a text loses at the tokenizer's length.
-        """
-        tokens = self._tokens(texts, padding="max_length")
-        return self.text_encoder(tokens).last_hidden_state
-
-    def _tokens(self, texts: str | Iterable[str], padding: bool | str) -> torch.Tensor:
-        texts = as_list(texts)
-        limit = self.tokenizer.model_max_length
-        whole = self.tokenizer(texts, verbose=False).input_ids
-        for text, tokens in zip(texts, whole):
-            if len(tokens) > limit:
-                lost = self.tokenizer.decode(tokens[limit - 1 : -1])
-                warnings.warn(f"prompt: {len(tokens)} tokens, the prior takes {limit}; cut from {text!r}: {lost!r}", stacklevel=4)
-        cut = self.tokenizer(texts, padding=padding, truncation=True, max_length=limit)
-        return torch.tensor(cut.input_ids, device=self.device)
-
-    # ---- CLIP's shared space
-
-    def embed_images(self, x: torch.Tensor) -> torch.Tensor:
-        """Image features of x, (B, 3, H, W) in [0, 1] → (B, p)."""
-        x = resized(x.to(self.device), self.clip.config.vision_config.image_size).to(self.dtype)
-        mean, std = (x.new_tensor(value)[:, None, None] for value in (self.image_mean, self.image_std))
-        pooled = self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(
-            1
-        )  # some convolutional towers leave (B, d, 1, 1)
-        return self.clip.visual_projection(pooled)
-
-    def embed_labels(self, texts: str | Iterable[str]) -> torch.Tensor:
-        """Text features of B strings, (B, p); one string is a list of one."""
-        return self.clip.text_projection(self.clip.text_model(input_ids=self._tokens(texts, padding=True)).pooler_output)
-
-    def to_hidden_space(self, feature: torch.Tensor) -> torch.Tensor:
-        """Pull an image feature back through the text projection P, so that ⟨Pᵀ f, c⟩ = ⟨f, P c⟩ for a hidden state c.
-
-        (B, p) → (B, d).  f is normalised first.
-        """
-        return F.normalize(feature, dim=-1) @ self.clip.text_projection.weight
-
-    # ---- diffusion
-
-    def timesteps(self, steps: int) -> list[tuple[int, int]]:
-        """[(t, t_prev), …], noise falling, as the scheduler spaces them; the last t_prev is −1, the clean latent."""
-        most = self.scheduler.config.num_train_timesteps
-        steps = checks.integer("steps", steps, 1, most)
-        scheduler = copy.copy(self.scheduler)  # set_timesteps changes it, and a panel's thread may be walking another list
-        scheduler.set_timesteps(steps)
-        ts = scheduler.timesteps.tolist()[:steps]  # for some counts "trailing" spacing is one too long, by rounding
-        checks.expect(ts[0] < most, "steps", f"{steps}, which this prior's schedule starts at t = {ts[0]}, past its last timestep", "fewer")
-        return list(zip(ts, [*ts[1:], -1], strict=True))
-
-    def alpha_bar(self, t: int) -> torch.Tensor:
-        """ᾱ_t, a scalar tensor; for t = −1 the value the scheduler gives the clean latent.
-
-        In float32 at least: 1 − ᾱ_t of the lowest noise levels is 0 in bfloat16. A scalar leaves the dtype of what it multiplies alone.
-        """
-        t = checks.integer("t", t, -1, len(self.scheduler.alphas_cumprod) - 1)
-        value = self.scheduler.alphas_cumprod[t] if t >= 0 else self.scheduler.final_alpha_cumprod
-        return value.to(self.device, torch.promote_types(self.dtype, torch.float32))
-
-    def predict_noise(self, z_t: torch.Tensor, t: int, text_embedding: torch.Tensor) -> torch.Tensor:
-        """ε_θ(z_t, t, c), (B, 4, h, w).  A network trained for v = √ᾱ ε − √(1 − ᾱ) z₀ (Salimans & Ho 2022) is converted:
-
-        ε = √ᾱ v + √(1 − ᾱ) z_t
-        """
-        t = checks.integer("t", t, 0, len(self.scheduler.alphas_cumprod) - 1)
-        z_t, text_embedding = z_t.to(self.device, self.dtype), text_embedding.to(self.device, self.dtype)
-        output = self.unet(z_t, t, encoder_hidden_states=text_embedding).sample
-        if self.scheduler.config.prediction_type == "epsilon":
-            return output
-        alpha_bar = self.alpha_bar(t)
-        return alpha_bar.sqrt() * output + (1 - alpha_bar).sqrt() * z_t
-
-
-def as_in_the_pipeline(scheduler: Any) -> Any:
-    """The scheduler with what diffusers' `StableDiffusionPipeline` corrects: an offset that is not 1, and clipping, which is for pixels."""
-    corrected = {"steps_offset": 1, "clip_sample": False}
-    if all(scheduler.config.get(name, value) == value for name, value in corrected.items()):
-        return scheduler
-    return type(scheduler).from_config(scheduler.config, **corrected)
-
-
-def latent_sides(name: str, config: Any) -> tuple[int, int]:
-    """(h, w) of the latents that a U-Net was trained on, from its configuration.  name: for the error.
-
-    A side below 64 in a file of diffusers before 0.9 is a known mistake for 64, as the pipeline takes it.
-    """
-    sides = config.get("sample_size")
-    release = re.match(r"(\d+)\.(\d+)", str(config.get("_diffusers_version")))
-    old = release is not None and tuple(map(int, release.groups())) < (0, 9)
-    return checks.sides(name, 64 if old and isinstance(sides, int) and sides < 64 else sides)
-
-
-def resized(x: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
-    """x as a CLIP sees it: (B, 3, *size) in [0, 1], by antialiased bicubic interpolation in float32 at least, as bfloat16 has none.
-
-    size: a side or (H, W).
-    """
-    x, sides = x.to(torch.promote_types(x.dtype, torch.float32)), checks.sides("image_size", size)
-    if tuple(x.shape[-2:]) != sides:
-        x = F.interpolate(x, sides, mode="bicubic", antialias=True, align_corners=False)
-    return x.clamp(0, 1)
-
-
-def as_list(texts: str | Iterable[str]) -> list[str]:
-    """One string is a list of one; no text at all is an error."""
-    many = [texts] if isinstance(texts, str) else list(texts)
-    checks.expect(many, "texts", "none", "a string or a list of at least one")
-    return checks.strings("texts", many, len(many))

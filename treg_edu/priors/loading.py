@@ -5,18 +5,50 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 
 from .. import checks, files
-from .latent_diffusion import LatentDiffusion, latent_sides
+from .base import DiffusionPrior, latent_sides
+from .latent_diffusion import LatentDiffusion
+from .pixel_diffusion import PixelDiffusion
 
-__all__ = ["RECOMMENDED", "fitting_tokenizer", "load_prior", "readable", "training_size", "weights", "without_reports"]
+__all__ = [
+    "PATCH_SIZE",
+    "PIXEL",
+    "RECOMMENDED",
+    "fitting_tokenizer",
+    "load_prior",
+    "readable",
+    "training_size",
+    "weights",
+    "without_reports",
+]
 
 CLIP_OF_STABLE_DIFFUSION = "openai/clip-vit-large-patch14"
 RECOMMENDED = "recommended.json"
 """In a prior's folder: {solver: {setting: value}}, what suits this prior."""
+PIXEL, PATCH_SIZE = "pixel", "patch_size"
+"""The name of the bundled pixel-space prior, and the entry of its model_index.json that a latent prior has not."""
+
+
+@overload
+def load_prior(
+    name: None = None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | Path | None = None
+) -> LatentDiffusion: ...
+
+
+@overload
+def load_prior(
+    name: Literal["pixel"], device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | Path | None = None
+) -> PixelDiffusion: ...
+
+
+@overload
+def load_prior(
+    name: str | Path | None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | Path | None = None
+) -> DiffusionPrior: ...
 
 
 def load_prior(
@@ -24,13 +56,14 @@ def load_prior(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     clip: str | Path | None = None,
-) -> LatentDiffusion:
-    """The bundled prior, or any Stable Diffusion folder or hub model, named by the user.
+) -> DiffusionPrior:
+    """A bundled prior, or any Stable Diffusion folder or hub model, named by the user.
 
-    name: None for `data/prior`; a folder; or a hub name such as "stable-diffusion-v1-5/stable-diffusion-v1-5" (downloaded once).
+    name: None for `data/prior`; "pixel" for `data/pixel`; a folder; or a hub name such as "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    (downloaded once).  A folder whose model_index.json has a `patch_size` is a `PixelDiffusion`, every other one a `LatentDiffusion`.
     dtype: torch.float32, or on a GPU torch.bfloat16 or torch.float16.
     clip: the CLIP whose text tower the model uses, a folder or hub name; None means `clip/` inside the folder if there is one, and
-    otherwise CLIP ViT-L/14, which Stable Diffusion 1.x uses.
+    otherwise that of `data/prior` for a pixel prior, CLIP ViT-L/14, which Stable Diffusion 1.x uses, for a latent one.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from diffusers.utils import is_accelerate_available
@@ -38,16 +71,17 @@ def load_prior(
 
     source = _source(name)
     folder = Path(source)
+    check_files("name", folder)  # model_index.json; the parts are looked at as they are loaded
+    patch_size = _patch_size(folder)
     if clip is None:
-        clip = str(folder / "clip") if (folder / "clip").is_dir() else CLIP_OF_STABLE_DIFFUSION
+        clip = _clip_of(folder, patch_size)
     preprocessing = _preprocessing(clip)
     recommended = _recommended(folder / RECOMMENDED)
     # Without accelerate, which training alone needs, diffusers would warn that it cannot save memory while it reads the weights.
     of_diffusers: dict[str, Any] = {"torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}
     of_transformers: dict[str, Any] = {"dtype": dtype, "ignore_mismatched_sizes": True}  # `weights` tells them
-    check_files("name", folder)  # model_index.json; the parts are looked at as they are loaded
     with without_reports():
-        vae = weights(AutoencoderKL, "name", source, "vae", **of_diffusers)
+        vae = None if patch_size else weights(AutoencoderKL, "name", source, "vae", **of_diffusers)
         unet = weights(UNet2DConditionModel, "name", source, "unet", **of_diffusers)
         text_encoder = weights(CLIPTextModel, "name", source, "text_encoder", **of_transformers)
         clip_model = weights(AutoModel, "clip", clip, trust_remote_code=False, **of_transformers)
@@ -56,34 +90,58 @@ def load_prior(
         with readable("name", folder / "scheduler"):
             scheduler = DDIMScheduler.from_pretrained(source, subfolder="scheduler")
     fitting_tokenizer("name", tokenizer, text_encoder.config)
-    checks.number("name: scaling_factor in vae/config.json", vae.config.scaling_factor, above=0)
-    return LatentDiffusion(
-        vae.to(device),
-        unet.to(device),
-        tokenizer,
-        text_encoder.to(device),
-        scheduler,
-        clip_model.to(device, memory_format=torch.channels_last),  # convolutional image towers take half the time on a CPU
-        preprocessing["image_mean"],
-        preprocessing["image_std"],
-        recommended,
+    parts: dict[str, Any] = dict(
+        unet=unet.to(device),
+        tokenizer=tokenizer,
+        text_encoder=text_encoder.to(device),
+        scheduler=scheduler,
+        clip=clip_model.to(device, memory_format=torch.channels_last),  # convolutional image towers take half the time on a CPU
+        image_mean=preprocessing["image_mean"],
+        image_std=preprocessing["image_std"],
+        recommended=recommended,
     )
+    if patch_size:
+        return PixelDiffusion(**parts, patch_size=patch_size)
+    assert vae is not None
+    checks.number("name: scaling_factor in vae/config.json", vae.config.scaling_factor, above=0)
+    return LatentDiffusion(vae.to(device), **parts)
 
 
 def training_size(name: str | Path | None = None) -> tuple[int, int]:
     """(H, W) of the images that a prior was trained on, read from its configuration alone.  name: as in `load_prior`."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
 
     source = _source(name)
     with readable("name", Path(source) / "unet"):
         unet = UNet2DConditionModel.load_config(source, subfolder="unet")
+    factor = _patch_size(Path(source)) or _factor(source)
+    h, w = latent_sides("name: sample_size in unet/config.json", unet)
+    return factor * h, factor * w
+
+
+def _factor(source: str) -> int:
+    """How many pixels one side of a latent stands for, from the autoencoder's configuration."""
+    from diffusers import AutoencoderKL
+
     with readable("name", Path(source) / "vae"):
         vae = AutoencoderKL.load_config(source, subfolder="vae")
-    h, w = latent_sides("name: sample_size in unet/config.json", unet)
     widths = vae.get("block_out_channels", [64])
     checks.expect(isinstance(widths, list), "name: block_out_channels in vae/config.json", repr(widths), "a list of widths")
-    factor = 2 ** (len(widths) - 1)
-    return factor * h, factor * w
+    return 2 ** (len(widths) - 1)
+
+
+def _patch_size(folder: Path) -> int | None:
+    """p of a folder with a pixel-space prior, None of any other."""
+    index = folder / "model_index.json"
+    settings = files.read_json(index, "name") if index.is_file() else {}
+    return checks.integer(f"name: {PATCH_SIZE} in model_index.json", settings[PATCH_SIZE]) if PATCH_SIZE in settings else None
+
+
+def _clip_of(folder: Path, patch_size: int | None) -> str:
+    """Where the CLIP of a prior is that brings none of its own."""
+    if (folder / "clip").is_dir():
+        return str(folder / "clip")
+    return str(files.data_folder() / "prior" / "clip") if patch_size else CLIP_OF_STABLE_DIFFUSION
 
 
 # Files that may be damaged
@@ -201,12 +259,17 @@ def without_reports() -> Iterator[None]:
 
 def _source(name: str | Path | None) -> str:
     """A folder, or the name of a model that the hub has."""
-    folder = files.data_folder() / "prior" if name is None else Path(name)
-    if name is None and not folder.is_dir():
-        checks.fail(
-            "name", f"None, and no bundled prior at {str(folder)!r}", "a whole installation, or a prior's name", checks.MissingFileError
-        )
-    return str(folder) if folder.is_dir() else _on_the_hub(str(name))
+    if name is None or name == PIXEL:
+        return str(_bundled(name))
+    return str(Path(name)) if Path(name).is_dir() else _on_the_hub(str(name))
+
+
+def _bundled(name: Any) -> Path:
+    folder = files.data_folder() / ("prior" if name is None else PIXEL)
+    made = "" if name is None else "; `treg-edu train pixel` and `treg-edu train export` make one"
+    came = f"{name!r}, and no bundled prior at {str(folder)!r}{made}"
+    checks.expect(folder.is_dir(), "name", came, "a whole installation, or a prior's name", checks.MissingFileError)
+    return folder
 
 
 def _on_the_hub(name: str) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from .. import checks
 from ..diffusion import Step
-from ..priors import LatentDiffusion
+from ..priors import DiffusionPrior
 from .treg import treg
 
 Solver = Callable[..., Iterator[Step]]
@@ -20,7 +20,7 @@ __all__ = ["SOLVERS", "Solver", "solve", "treg"]
 
 def solve(
     solver: str | Solver,
-    prior: LatentDiffusion,
+    prior: DiffusionPrior,
     operator: Any,
     y: torch.Tensor,
     prompt: str | Sequence[str],

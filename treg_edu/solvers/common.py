@@ -10,7 +10,7 @@ import torch
 from .. import checks, noise
 from ..diffusion import check_prior
 from ..operators.protocol import check_operator, image_shape
-from ..priors import LatentDiffusion
+from ..priors import DiffusionPrior
 
 __all__ = ["Problem", "pose", "warn_of_size"]
 
@@ -32,7 +32,7 @@ class Problem:
 
 
 def pose(
-    prior: LatentDiffusion,
+    prior: DiffusionPrior,
     operator: Any,
     y: torch.Tensor,
     prompt: str | Sequence[str],
@@ -57,7 +57,7 @@ def pose(
     return Problem(y, size, text, null, generators, timesteps)
 
 
-def warn_of_size(prior: LatentDiffusion, y: torch.Tensor, size: tuple[int, int]) -> None:
+def warn_of_size(prior: DiffusionPrior, y: torch.Tensor, size: tuple[int, int]) -> None:
     """A picture passed for its measurement is a common slip; it asks for an image many times the size the prior knows."""
     height, width = prior.size
     if min(size) > 4 * max(height, width) or max(size) < min(height, width) / 2:

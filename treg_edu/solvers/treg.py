@@ -12,14 +12,14 @@ from ..diffusion import Step, ddim_step, guided_noise, tweedie
 from ..negation import adaptive_negation
 from ..noise import Seed, normal
 from ..operators import is_linear, misfit
-from ..priors import LatentDiffusion
+from ..priors import DiffusionPrior
 from .common import Problem, pose
 
 __all__ = ["treg"]
 
 
 def treg(
-    prior: LatentDiffusion,
+    prior: DiffusionPrior,
     operator: Any,
     y: torch.Tensor,
     prompt: str | Sequence[str],
@@ -39,7 +39,7 @@ def treg(
 ) -> Iterator[Step]:
     """Reconstruct images from measurements y = A(x) + n, a text telling which of the many explanations is meant.
 
-    prior: a `LatentDiffusion`.  operator: of `treg_edu.operators`, a `deepinv.physics` object, or any object with A(x).  y: B measurements.
+    prior: as `load_prior` gives.  operator: of `treg_edu.operators`, a `deepinv.physics` object, or any with A(x).  y: B measurements.
     prompt, null_prompt: one string, or a list of B.  seed: one int or a list of B, see `noise.generators`.
     negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
     projection; None leaves c_∅ alone.  start: (B, 3, H, W), where the pixel steps of a nonlinear A descend from, such as the result of HIO;
@@ -107,7 +107,7 @@ def pixel_solver(operator: Any, iterations: int | None, start: torch.Tensor | No
 
 
 def check_settings(
-    prior: LatentDiffusion,
+    prior: DiffusionPrior,
     guidance_scale: float,
     lam: float,
     every: int,
