@@ -522,6 +522,7 @@ def test_help_names_every_command():
             "judge",
             "decoder",
             "unet",
+            "pixel",
             "export",
             "unpack",
             "evaluate",

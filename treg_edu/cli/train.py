@@ -131,13 +131,21 @@ def train_robust(
 that_reads_phrases("unet", 120, "A U-Net to go on from, such as data/prior/unet, after unpack.", "The denoiser.  After vae and text.")
 
 
+that_reads_phrases(
+    "pixel",
+    120,
+    "A U-Net to go on from, such as data/pixel/unet, after unpack; of one of the latents what fits.",
+    "The denoiser of the pixel-space prior.  After text.",
+)
+
+
 @train_app.command("export")
 @one_line_errors
 def train_export(
     out: Runs = RUNS,
-    data: Annotated[Path, typer.Option(help="Folder to write prior/ and judge/ into.")] = Path("data"),
+    data: Annotated[Path, typer.Option(help="Folder to write prior/, judge/ and pixel/ into.")] = Path("data"),
 ) -> None:
-    """Assemble data/prior and data/judge from the finished trainings."""
+    """Assemble data/prior and data/judge from the finished trainings, and data/pixel after pixel."""
     from treg_edu.training import recipes
 
     print_figures("export", recipes.export(out, data))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..priors.loading import RECOMMENDED
+from ..priors.loading import PATCH_SIZE, RECOMMENDED
 
-__all__ = ["replacing", "save_judge", "save_prior"]
+__all__ = ["replacing", "save_judge", "save_pixel_prior", "save_prior"]
 
 WRITTEN_BY_HAND = ("README.md", "samples.png", "nearest.png")
 
@@ -45,6 +45,25 @@ def save_prior(folder: str | Path, vae: Any, unet: Any, clip: Any, tokenizer: An
         side = clip.config.vision_config.image_size
         preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": side}, "do_normalize": True}
         files.write_text(beside / "clip" / "preprocessor_config.json", files.json_text(preprocessing))
+        files.write_text(beside / RECOMMENDED, files.json_text(recommended))
+
+
+def save_pixel_prior(
+    folder: str | Path, unet: Any, text_encoder: Any, tokenizer: Any, scheduler: Any, recommended: Mapping[str, Any], patch_size: int
+) -> None:
+    """Write a folder that `treg_edu.load_prior` reads as a `PixelDiffusion`, in float16 safetensors, laid out as diffusers does."""
+    from diffusers import __version__
+
+    parts = {"unet": unet.half(), "text_encoder": text_encoder.half(), "tokenizer": tokenizer, "scheduler": scheduler}
+    library = {"unet": "diffusers", "text_encoder": "transformers", "tokenizer": "transformers", "scheduler": "diffusers"}
+    index = {"_class_name": "PixelDiffusion", "_diffusers_version": __version__, PATCH_SIZE: patch_size}
+    with replacing(folder, keep=WRITTEN_BY_HAND) as beside:
+        for name, part in parts.items():
+            settings = {} if name in ("tokenizer", "scheduler") else {"max_shard_size": "15MB"}
+            part.save_pretrained(beside / name, **settings)
+            index[name] = [library[name], type(part).__name__]
+        _load_as_float32(beside / "text_encoder" / "config.json")
+        files.write_text(beside / "model_index.json", files.json_text(index))
         files.write_text(beside / RECOMMENDED, files.json_text(recommended))
 
 

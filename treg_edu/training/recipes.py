@@ -5,7 +5,7 @@
     runs/tokenizer                     shared by all
 
 Order: `make_phrases`, `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and where wanted `train_decoder`, which leaves
-the latents as the U-Net knows them, or `train_robust`, which moves them a little; `export`.
+the latents as the U-Net knows them, or `train_robust`, which moves them a little; `train_pixel` needs `train_text` alone; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from .. import checks, files
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
 from ..priors.loading import readable, weights
-from . import clip, data, lite, prior, robust, unet, vae
+from ..priors.pixel_diffusion import to_patches
+from . import clip, data, lite, pixel, prior, robust, unet, vae
 from . import corpus as corpora
 from . import phrases as phrase_books
 from .prior import replacing
@@ -43,6 +44,7 @@ __all__ = [
     "train_clip",
     "train_decoder",
     "train_judge",
+    "train_pixel",
     "train_robust",
     "train_text",
     "train_unet",
@@ -283,11 +285,38 @@ def train_unet(
     start: the folder of a U-Net to begin from; a run that resumes goes on from its checkpoint.
     phrases: a file of `make_phrases`, some of which caption images too.
     """
-    tokenizer, tower, encoder = tokenizer_of(runs), taught_text_tower(runs), autoencoder(runs)
-    labels = list(dict.fromkeys(data.load(corpus, "train")[1]["label"]))
-    said = None if phrases is None else phrases_of(read_phrases(phrases, labels), labels)
+    tokenizer, tower, encoder, said = tokenizer_of(runs), taught_text_tower(runs), autoencoder(runs), said_of(corpus, phrases)
     model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes, start=start, phrases=said)
-    return finish(runs, "unet", {"": model}, log, lambda: denoising_loss(model.cpu(), scheduler, encoder, tower, tokenizer, corpus))
+
+    def figures() -> Figures:
+        x, frame = data.load(corpus, "heldout")
+        return denoising_loss(model.cpu(), scheduler, robust.latents_of(encoder, x), unet.cache_captions(tower, tokenizer, frame))
+
+    return finish(runs, "unet", {"": model}, log, figures)
+
+
+def train_pixel(
+    corpus: str | Path, runs: str | Path, minutes: float, start: str | Path | None = None, phrases: str | Path | None = None
+) -> Figures:
+    """The denoiser of the pixel-space prior.  Returns its log, and its loss on the held-out images.
+
+    start, phrases: as in `train_unet`; of a U-Net of another shape, such as that of the latents, what fits is taken.
+    """
+    tokenizer, tower, said = tokenizer_of(runs), taught_text_tower(runs), said_of(corpus, phrases)
+    model, scheduler, log = pixel.train(tower, tokenizer, corpus, Path(runs) / "pixel", minutes=minutes, start=start, phrases=said)
+
+    def figures() -> Figures:
+        x, frame = data.load(corpus, "heldout")
+        return denoising_loss(model.cpu(), scheduler, to_patches(x, pixel.PATCH_SIZE), unet.cache_captions(tower, tokenizer, frame))
+
+    return finish(runs, "pixel", {"": model}, log, figures)
+
+
+def said_of(corpus: str | Path, phrases: str | Path | None) -> dict[str, list[str]] | None:
+    """`phrases_of` the labels of a corpus; None for no file."""
+    labels = list(dict.fromkeys(data.load(corpus, "train")[1]["label"]))
+    found = read_phrases(phrases, labels)
+    return None if found is None else phrases_of(found, labels)
 
 
 def autoencoder(runs: str | Path) -> Any:
@@ -313,31 +342,60 @@ def effective_rank(model: Any, tokens: torch.Tensor) -> Figures:
 
 
 @torch.no_grad()
-def denoising_loss(model: Any, scheduler: Any, encoder: Any, tower: Any, tokenizer: Any, corpus: str | Path, seed: int = 0) -> Figures:
-    """{"held-out loss"}: the training loss on each held-out image with its label, at noise levels spread evenly over the schedule."""
-    x, frame = data.load(corpus, "heldout")
-    latents = unet.cache_latents(encoder, x, copies=1)["latents"][:, 0]
-    captions = unet.cache_captions(tower, tokenizer, frame)
+def denoising_loss(model: Any, scheduler: Any, latents: torch.Tensor, captions: Mapping[str, torch.Tensor], seed: int = 0) -> Figures:
+    """{"held-out loss"}: the training loss on each held-out image with its label, at noise levels spread evenly over the schedule.
+
+    latents: (N, k, h, w), of the images.  captions: theirs, of `unet.cache_captions`.
+    """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(latents.shape, generator=generator)
-    t = torch.linspace(0, scheduler.config.num_train_timesteps - 1, len(x)).long()[torch.randperm(len(x), generator=generator)]
+    t = torch.linspace(0, scheduler.config.num_train_timesteps - 1, len(latents)).long()[torch.randperm(len(latents), generator=generator)]
     loss, text = unet.Loss(model, scheduler.alphas_cumprod).eval(), captions["states"][captions["of_image"][:, 0]]
     parts = zip(*(tensor.split(64) for tensor in (latents, noise, t, text)))
-    return {"held-out loss": sum(len(part[0]) * loss(*part).item() for part in parts) / len(x)}
+    return {"held-out loss": sum(len(part[0]) * loss(*part).item() for part in parts) / len(latents)}
 
 
 def export(runs: str | Path, folder: str | Path) -> Figures:
-    """`folder`/prior and `folder`/judge from the finished trainings.  The prior keeps the recommended settings that it has."""
+    """`folder`/prior and `folder`/judge from the finished trainings, and `folder`/pixel where `train_pixel` finished.
+
+    Where `train_pixel` did and `train_unet` did not, `folder`/pixel alone.  Each prior keeps the recommended settings that it has.
+    """
+    runs, folder = Path(runs), Path(folder)
+    with_pixel = (runs / "pixel" / "final").is_dir()
+    if with_pixel:
+        export_pixel(runs, folder)
+    alone = with_pixel and not (runs / "unet" / "final").is_dir()
+    if not alone:
+        export_prior(runs, folder)
+    written = ["pixel"] * with_pixel + ["prior", "judge"] * (not alone)
+    return {name: f"{sum(file.stat().st_size for file in (folder / name).rglob('*')) / 2**20:.1f} MiB" for name in written}
+
+
+def export_pixel(runs: Path, folder: Path) -> None:
+    """`folder`/pixel from the finished trainings."""
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    model, target = weights(UNet2DConditionModel, "out", finished(runs, "pixel")), folder / "pixel"
+    scheduler = DDIMScheduler(**pixel.SCHEDULE)
+    parts = model, taught_text_tower(runs), tokenizer_of(runs), scheduler, recommended_of(target), pixel.PATCH_SIZE
+    prior.save_pixel_prior(target, *parts)
+
+
+def recommended_of(folder: Path) -> dict[str, Any]:
+    """The recommended settings that a prior has, or those of one that has none yet."""
+    settings = folder / RECOMMENDED_FILE
+    return files.read_json(settings) if settings.is_file() else RECOMMENDED
+
+
+def export_prior(runs: Path, folder: Path) -> None:
+    """`folder`/prior and `folder`/judge from the finished trainings."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import AutoModel
 
-    runs, folder = Path(runs), Path(folder)
     denoiser, both_towers, judge = finished(runs, "unet"), finished(runs, "clip"), finished(runs, "judge")
     tokenizer = read_tokenizer("out", runs / "tokenizer")
     clip_model = weights(AutoModel, "out", both_towers)
     expect_same_text_tower(clip_model, runs)
-    settings = folder / "prior" / RECOMMENDED_FILE
-    recommended = files.read_json(settings) if settings.is_file() else RECOMMENDED
     folder.mkdir(parents=True, exist_ok=True)
     prior.save_prior(
         folder / "prior",
@@ -346,10 +404,9 @@ def export(runs: str | Path, folder: str | Path) -> Figures:
         clip_model,
         tokenizer,
         DDIMScheduler(**unet.SCHEDULE),
-        recommended,
+        recommended_of(folder / "prior"),
     )
     prior.save_judge(folder / "judge", *load_judge_towers("out", judge), tokenizer)
-    return {name: f"{sum(file.stat().st_size for file in (folder / name).rglob('*')) / 2**20:.1f} MiB" for name in ("prior", "judge")}
 
 
 def unpack(folder: str | Path, runs: str | Path) -> list[str]:

@@ -16,7 +16,16 @@ from .clip import WIDTH, said_by
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEDULE", "Loss", "cache_captions", "cache_latents", "train"]
+__all__ = [
+    "SCHEDULE",
+    "Loss",
+    "cache_captions",
+    "cache_latents",
+    "noise_and_text",
+    "plain_attention",
+    "remembered_captions",
+    "train",
+]
 
 CONFIG = dict(
     sample_size=16,
@@ -125,6 +134,36 @@ def remembered(
     return load_file(path)
 
 
+def remembered_captions(
+    text_encoder: Any, tokenizer: Any, frame: "pd.DataFrame", out: str | Path, phrases: Mapping[str, Sequence[str]] | None
+) -> dict[str, torch.Tensor]:
+    """The tensors of `cache_captions`, kept in `out`."""
+    say = lambda: cache_captions(text_encoder, tokenizer, frame, phrases)  # noqa: E731
+    return remembered(Path(out) / "captions.safetensors", text_encoder, frame, say, phrases)
+
+
+def plain_attention(unet: Any) -> None:
+    """Attention by plain products on a CPU, where torch's fused one has a slow backward in bf16."""
+    from diffusers.models.attention_processor import AttnProcessor
+
+    if not torch.cuda.is_available():
+        unet.set_attn_processor(AttnProcessor())
+
+
+def noise_and_text(
+    z0: torch.Tensor, captions: Mapping[str, torch.Tensor], image: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(noise, t, text states) for clean latents z0 of the images with the numbers `image`, (B,): what `Loss` takes besides z0.
+
+    captions: of `cache_captions`.  A share UNCONDITIONAL of the texts is empty.
+    """
+    states, of_image = captions["states"], captions["of_image"]
+    text = of_image[image, torch.randint(of_image.shape[1], image.shape, generator=generator)]
+    text[torch.rand(image.shape, generator=generator) < UNCONDITIONAL] = 0
+    t = torch.randint(SCHEDULE["num_train_timesteps"], image.shape, generator=generator)
+    return torch.randn(z0.shape, generator=generator), t, states[text]
+
+
 def train(
     vae: Any,
     text_encoder: Any,
@@ -144,28 +183,22 @@ def train(
     phrases: as in `cache_captions`.
     """
     from diffusers import DDIMScheduler, UNet2DConditionModel
-    from diffusers.models.attention_processor import AttnProcessor
 
     x, frame = data.load(corpus, "train")
     latents = remembered(Path(out) / "latents.safetensors", vae, frame, lambda: cache_latents(vae, x))["latents"]
-    say = lambda: cache_captions(text_encoder, tokenizer, frame, phrases)  # noqa: E731
-    captions = remembered(Path(out) / "captions.safetensors", text_encoder, frame, say, phrases)
-    states, of_image = captions["states"], captions["of_image"]
+    captions = remembered_captions(text_encoder, tokenizer, frame, out, phrases)
     scheduler = DDIMScheduler(**SCHEDULE)
     torch.manual_seed(seed)
     unet = weights(UNet2DConditionModel, "start", start, torch_dtype=torch.float32) if start else UNet2DConditionModel(**CONFIG)
-    if not torch.cuda.is_available():
-        unet.set_attn_processor(AttnProcessor())  # plain products: torch's fused attention has a slow bf16 backward on CPUs
+    plain_attention(unet)
 
     def batch(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         def draw(count: int) -> torch.Tensor:
             return torch.randint(count, (batch_size,), generator=generator)
 
         image = draw(len(latents))
-        text = of_image[image, draw(of_image.shape[1])]
-        text[torch.rand(batch_size, generator=generator) < UNCONDITIONAL] = 0
         z0 = latents[image, draw(latents.shape[1])]
-        return z0, torch.randn(z0.shape, generator=generator), draw(SCHEDULE["num_train_timesteps"]), states[text]
+        return z0, *noise_and_text(z0, captions, image, generator)
 
     peak = 2e-4 if start else 5e-4
     log = loop.fit(Loss(unet, scheduler.alphas_cumprod), batch, out, minutes=minutes, peak=peak, decay=0.9995, seed=seed)
