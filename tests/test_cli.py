@@ -254,6 +254,18 @@ def test_a_picture_or_a_measurement(fox, out, tmp_path):
     refused(solve(fox, "--measurement", tmp_path / "y.npy", "--out", out), out, "IMAGE, measurement", "both")
 
 
+@pytest.mark.parametrize("option, value", [("--sigma", 0.0), ("--sigma", 0.1), ("--noise-seed", 0), ("--noise-seed", 5)])
+def test_a_stored_measurement_takes_no_noise(out, tmp_path, option, value):
+    save_file({"y": torch.zeros(1, 3, 4, 4)}, tmp_path / "y.safetensors")
+    told = f"error: {option[2:].replace('-', '_')}: got {value}, which a stored measurement does not take"
+    refused(solve("--measurement", tmp_path / "y.safetensors", "--out", out, option, value), out, told, "IMAGE alone")
+
+
+def test_the_help_lists_the_solvers_and_the_defaults_of_the_noise():
+    told = " ".join(run("solve", "--help").stdout.split())
+    assert f"The solver: {', '.join(te.SOLVERS)}." in told and "0.005 if not given" in told and "10000 if not given" in told
+
+
 def test_files_that_are_no_image(fox, out, tmp_path):
     text, short, bomb = (tmp_path / name for name in ("notes.png", "short.png", "bomb.png"))
     text.write_text("no picture")
@@ -381,6 +393,14 @@ def test_a_disk_without_room_is_told_before_the_solve(fox, out, monkeypatch, fre
     else:
         monkeypatch.setattr(te, "solve", forbidden)
         refused(solve(fox, "--out", out), out, "error: out: got ", f"a disk with {free} bytes left", "expected 344064 free bytes")
+
+
+def test_the_room_for_a_measurement_larger_than_the_image_is_counted(fox, out, monkeypatch):
+    """Zero-padded by 2, it has four times the pixels: 3 · 12 · 64² + 4 · 4 · 3 · 128² = 933 888 bytes."""
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=400_000))
+    monkeypatch.setattr(te, "solve", forbidden)
+    refused(solve(fox, "--out", out, "--operator", "phase"), out, "error: out: got ", "expected 933888 free bytes")
 
 
 def warned(result):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import treg_edu
 from treg_edu import cli, files
 from treg_edu.cli import course
 
@@ -55,6 +56,14 @@ def ships(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "shipped", lambda name: home / name)
     monkeypatch.chdir(tmp_path)
     return home
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The command lines that start JupyterLab, which does not start."""
+    calls = []
+    monkeypatch.setattr(course.subprocess, "call", lambda command: calls.append(command) or 3)
+    return calls
 
 
 # What a copy holds
@@ -160,6 +169,18 @@ def test_an_interrupted_copy_has_no_half_file_and_is_completed(ships, monkeypatc
     assert shipped.items() <= tree(Path("copy")).items()
 
 
+@pytest.mark.parametrize("arguments", [("course", "treg-course"), ("lab",)])
+def test_a_file_that_is_as_it_ships_is_not_touched(ships, started, arguments):
+    run("course", "treg-course")
+    paths = [path for path in Path("treg-course").rglob("*") if path.is_file()]
+    for path in paths:
+        os.utime(path, (1, 1))
+    (ships / "notebooks/00.ipynb").write_text("a new edition")
+    run(*arguments)
+    touched = {path.name for path in paths if path.stat().st_mtime != 1}
+    assert touched == {"00.ipynb", course.WRITTEN}
+
+
 # What a user gets wrong
 
 
@@ -193,13 +214,6 @@ def test_an_installation_without_notebooks_is_named(monkeypatch, tmp_path):
 # JupyterLab
 
 
-@pytest.fixture
-def started(monkeypatch):
-    calls = []
-    monkeypatch.setattr(course.subprocess, "call", lambda command: calls.append(command) or 3)
-    return calls
-
-
 def test_lab_opens_a_copy_and_passes_its_arguments_on(ships, started):
     before = tree(ships)
     result = run("lab", "--no-browser", "--port", "9999")
@@ -214,6 +228,19 @@ def test_lab_opens_another_folder_and_keeps_what_was_changed_there(ships, starte
     assert "00.ipynb" in run("lab", "--folder", "mine").stdout
     assert Path("mine/00.ipynb").read_text() == "my own work"
     assert [command[3] for command in started] == ["mine", "mine"] and not Path("treg-course").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--", "--help"], ["--help-all"], ["--help"]])
+def test_lab_that_only_prints_writes_no_course(ships, started, arguments):
+    run("lab", *arguments)
+    assert not Path("treg-course").exists()
+    expected = [] if arguments == ["--help"] else [[sys.executable, "-m", "jupyterlab", arguments[-1]]]  # that help is our own
+    assert started == expected
+
+
+def test_the_version_is_printed():
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"treg_edu {treg_edu.__version__}\n")
 
 
 def test_git_ignores_the_copy_that_make_lab_opens():

@@ -14,6 +14,8 @@ from .errors import naming, one_line_errors
 COPY = Path("treg-course")
 WRITTEN = ".treg-edu-course.json"
 """In a copy: {name: SHA-256 of what was written}, which tells a changed file from one of an earlier version."""
+ASKING = {"--version", "--help", "--help-all", "-h"}
+"""Arguments with which JupyterLab prints something and opens nothing."""
 PAGES = ("LICENSES.md", "licenses/*", "prior/*.md", "prior/*.png")
 """Of `data/`: what the notebooks refer to, and the licences of the pictures in them."""
 
@@ -35,8 +37,11 @@ def lab(
     folder: Annotated[Path, typer.Option(help="Folder of the working copy, new or not.")] = COPY,
 ) -> None:
     """Open a working copy of the course in JupyterLab; further arguments are passed on to it."""
-    copy(folder, solutions=False)
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(folder), *context.args]))
+    opened = []
+    if ASKING.isdisjoint(context.args):
+        copy(folder, solutions=False)
+        opened = [str(folder)]
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *opened, *context.args]))
 
 
 def copy(folder: Path, solutions: bool) -> None:
@@ -57,16 +62,20 @@ def write_course(folder: Path, solutions: bool) -> list[str]:
     shipped = shipped_files(solutions or (folder / "solutions").is_dir())
     kept = []
     with naming("folder"):
-        written = read_written(folder / WRITTEN)
+        before = read_written(folder / WRITTEN)
+        written = dict(before)
         for name, content in shipped.items():
             path = folder / name
-            if path.exists() and digest(path.read_bytes()) not in (digest(content), written.get(name)):
+            there = digest(path.read_bytes()) if path.exists() else None
+            if there not in (None, digest(content), written.get(name)):
                 kept.append(name)
                 continue
-            with files.written_beside(path) as beside:
-                beside.write_bytes(content)
+            if there != digest(content):
+                with files.written_beside(path) as beside:
+                    beside.write_bytes(content)
             written[name] = digest(content)
-        files.write_text(folder / WRITTEN, files.json_text(written))
+        if written != before:
+            files.write_text(folder / WRITTEN, files.json_text(written))
     return kept
 
 

@@ -13,11 +13,14 @@ import typer
 from ..checks import ArgumentError, expect
 from ..files import json_text, write_text, written_folder
 from ..priors.loading import PIXEL, RECOMMENDED
+from ..solvers import SOLVERS
 from .errors import naming, one_line_errors, without_native_messages
 from .measured import LARGEST_VALUE, OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
 from .results import RESULTS, check_out, finite_ones, grade, load_grader, print_grades, write_pictures
 
+SIGMA = 0.005
+NOISE_SEED = 10_000
 LARGEST_SIDE = 4096
 MOST_PIXELS = 2**21
 """Of all reconstructions together, on a CPU, where a prior as small as the bundled one then takes some 3 GiB."""
@@ -53,6 +56,14 @@ def told_of_recommended(recommended: Mapping[str, Any], given: Mapping[str, Any]
         if name in recommended and given.get(name) is None:
             raise ArgumentError(f"prior: {RECOMMENDED}: {error}") from error
         raise
+
+
+def check_noise(sigma: float | None, noise_seed: int | None, measurement: Path | None) -> tuple[float, int]:
+    """(sigma, noise_seed) of the noise that is added to the measurement of IMAGE; a stored measurement has its noise already."""
+    for name, value in {"sigma": sigma, "noise_seed": noise_seed}.items():
+        stored = measurement is not None and value is not None
+        expect(not stored, name, f"{value}, which a stored measurement does not take", "it with IMAGE alone")
+    return SIGMA if sigma is None else sigma, NOISE_SEED if noise_seed is None else noise_seed
 
 
 def check_numbers(seeds: int, seed: int, noise_seed: int, sigma: float, iterations: int | None) -> None:
@@ -92,6 +103,16 @@ def warn_of_words(prompt: str) -> None:
         warnings.warn(f"prompt: no word of {prompt!r} is in the captions that the bundled prior learnt from; it will guess", stacklevel=2)
 
 
+def bytes_of_results(size: int, values: int, seeds: int) -> int:
+    """What the files of a run take at most.  values: of one measurement.
+
+    Twelve bytes a pixel hold the PNG of an image, and four bytes a value the measurement as floats or as a PNG.
+    """
+    image = 12 * size**2
+    measured = max(image, 4 * values)  # its picture is enlarged to the image's sides
+    return (seeds + 1) * image + (seeds + 2) * measured
+
+
 @one_line_errors
 def solve(
     prompt: Annotated[str, typer.Option(help="What the picture shows.")],
@@ -99,8 +120,12 @@ def solve(
     image: Annotated[Path | None, typer.Argument(help="A picture to measure and reconstruct; its central square is taken.")] = None,
     operator: Annotated[str, typer.Option(help=f"What is measured: {', '.join(OPTIONS_OF)}.")] = "sr",
     measurement: Annotated[Path | None, typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
-    sigma: Annotated[float, typer.Option(help="Noise added to the measurement of IMAGE, in units of [0, 1] images.")] = 0.005,
-    noise_seed: Annotated[int, typer.Option(help="Seed of that noise, apart from the seeds of the solver.")] = 10_000,
+    sigma: Annotated[
+        float | None, typer.Option(help=f"Noise added to the measurement of IMAGE, in units of [0, 1] images; {SIGMA} if not given.")
+    ] = None,
+    noise_seed: Annotated[
+        int | None, typer.Option(help=f"Seed of that noise, apart from the seeds of the solver; {NOISE_SEED} if not given.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the image in pixels; what the prior was trained on, if not given.")] = None,
     factor: Annotated[int | None, typer.Option(help="sr: the factor, 16 if not given.")] = None,
     kernel_size: Annotated[int | None, typer.Option(help="blur: taps of the kernel, odd, 61 if not given.")] = None,
@@ -109,7 +134,7 @@ def solve(
     mask: Annotated[Path | None, typer.Option(help="inpaint: a picture, white where measured.")] = None,
     oversampling: Annotated[int | None, typer.Option(help="phase: zero-padding of each side, 2 if not given.")] = None,
     exponent: Annotated[float | None, typer.Option(help="gamma: the exponent, 2.2 if not given.")] = None,
-    solver: Annotated[str, typer.Option(help="The solver: treg.")] = "treg",
+    solver: Annotated[str, typer.Option(help=f"The solver: {', '.join(SOLVERS)}.")] = "treg",
     null_prompt: Annotated[str | None, typer.Option(help="What to move away from.")] = None,
     seeds: Annotated[int, typer.Option(help="How many reconstructions.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the first; the others count up from it.")] = 0,
@@ -127,8 +152,9 @@ def solve(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")] = False,
 ) -> None:
     """Measure a picture, or take a stored measurement, and reconstruct it with a text."""
-    check_numbers(seeds, seed, noise_seed, sigma, iterations)
     expect((image is None) != (measurement is None), "IMAGE, measurement", "neither" if image is None else "both", "one of them")
+    sigma, noise_seed = check_noise(sigma, noise_seed, measurement)
+    check_numbers(seeds, seed, noise_seed, sigma, iterations)
     expect(negation in (None, "hidden", "projected", "none"), "negation", repr(negation), "hidden, projected or none")
     out = check_out(out, overwrite, most_bytes=0)
 
@@ -170,7 +196,7 @@ def solve(
         warn_of_words(prompt)
     all_seeds = list(range(seed, seed + seeds))
     grader = load_grader()
-    check_out(out, overwrite, most_bytes=(2 * seeds + 3) * 12 * size**2)  # twelve bytes a pixel hold a PNG, or three floats
+    check_out(out, overwrite, most_bytes=bytes_of_results(size, shape.numel(), seeds))
 
     with written_folder(out, RESULTS) as folder:
         with told_of_recommended(model.recommended[solver], given):
