@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import treg_edu as te
 from treg_edu import bench, checks, cli, files, images
 from treg_edu.cli import errors
+from treg_edu.cli import measured as measurements
 from treg_edu.experiments import phase, quick
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
@@ -153,6 +154,14 @@ def test_a_mask_is_white_where_measured(fox, out, tmp_path):
     assert solve(fox, "--out", out, "--operator", "inpaint", "--mask", tmp_path / "mask.png", "--sigma", 0).exit_code == 0
     measured = picture(out / "measurement.png")
     assert (measured[:, :32] == picture(fox)[:, :32]).all() and (measured[:, 32:] == 0).all()
+
+
+def test_a_grey_of_a_mask_counts_as_what_it_is_closer_to(tmp_path):
+    mask = Image.new("L", (64, 64), round(0.4 * 255))
+    mask.paste(round(0.6 * 255), (0, 0, 32, 64))
+    mask.save(tmp_path / "mask.png")
+    operator = measurements.read_mask(tmp_path / "mask.png", 64)
+    assert operator.mask[..., :32].all() and not operator.mask[..., 32:].any()
 
 
 @pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("L", "png"), ("P", "png"), ("RGB", "jpg"), ("LA", "webp")])

@@ -124,6 +124,55 @@ def test_no_nonlinear_iteration_raises_the_objective_or_leaves_the_bounds(name):
     assert all(0 <= x_hat.min() and x_hat.max() <= 1 for x_hat in path)
 
 
+def line_search(y, x, lam, exponent, iterations):
+    """One sample of projected gradient descent for A(x) = x^exponent, the gradient by hand.  Returns x̂, and which trials it kept."""
+
+    def f(u):
+        return 0.5 * (u**exponent - y).square().sum() + 0.5 * lam * (u - x).square().sum()
+
+    u, eta, kept = x.clone(), 1.0, []
+    for _ in range(iterations):
+        gradient = exponent * u ** (exponent - 1) * (u**exponent - y) + lam * (u - x)
+        trial = (u - eta * gradient).clamp(0, 1)
+        kept.append(bool(f(trial) <= f(u) + 1e-4 * (gradient * (trial - u)).sum()))
+        u, eta = (trial, 1.5 * eta) if kept[-1] else (u, eta / 2)
+    return u, kept
+
+
+def test_the_nonlinear_step_is_a_line_search_written_out():
+    """Exponent 4 has slopes up to 4, where a step of length one is too long: some trials are refused, and the gradient stays that of x̂."""
+    exponent, lam = 4.0, 0.1
+    x = 0.5 + 0.5 * rand(2, 3, 4, 4)
+    y = torch.stack([rand(3, 4, 4, seed=1), 0.9 * x[1] ** exponent])
+    for iterations in range(1, 9):
+        x_hat = consistency.pixel_step_nonlinear(GammaCorrection(exponent), y, x, lam, iterations)
+        by_hand, kept = zip(*(line_search(*sample, lam, exponent, iterations) for sample in zip(y, x)))
+        torch.testing.assert_close(x_hat, torch.stack(by_hand), rtol=0, atol=1e-9)  # below s = 1e-3 GammaCorrection is straight
+    assert kept[0] != kept[1] and all((False, True) in zip(each, each[1:]) for each in kept), kept
+
+
+class Times:
+    """A(x) = factor · x."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def A(self, x):
+        return self.factor * x
+
+
+def test_a_step_that_hardly_lowers_the_objective_is_refused():
+    """From x, with f″ = a² + λ = 2 − 1e-4, a step of length one lowers f by 1 − f″/2 = 5e-5 of |∇f|²: less than 1e-4 of it."""
+    lam, x = 1e-4, torch.full((1, 3, 1, 1), 0.5, dtype=torch.float64)
+    for short, moves in ((1e-4, False), (4e-4, True)):  # 4e-4: a share of 2e-4
+        operator = Times((2 - short - lam) ** 0.5)
+        y = operator.A(x) - 0.1
+        trial = x - operator.factor * 0.1
+        assert (objective(operator, y, trial, x, lam) < objective(operator, y, x, x, lam)).all()
+        x_hat = consistency.pixel_step_nonlinear(operator, y, x, lam, iterations=1)
+        torch.testing.assert_close(x_hat, trial if moves else x, rtol=0, atol=1e-12)
+
+
 def test_a_pixel_that_the_operator_would_clip_comes_back():
     """Gamma correction is flat outside [0, 1], so no gradient of it moves a pixel back from there."""
     operator, truth = GammaCorrection(2.2), torch.full((1, 3, 4, 4), 0.5, dtype=torch.float64)

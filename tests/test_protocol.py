@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from deepinv_reference import deepinv  # noqa: F401  (imported with its optional parts stubbed, as the page imports it plainly)
+from first_step import first_decoded
 
 import treg_edu as te
 from treg_edu.operators import FourierMagnitude, LinearOperator, Operator, SuperResolution
@@ -49,9 +50,20 @@ def test_a_alone_is_enough_and_its_vjp_is_autograds(prior):
     runs = [list(te.treg(prior, operator, y, ["fox", "pizza"], **SETTINGS)) for operator in (Squared(), Alone(), WithVjp())]
     for walk in runs:
         assert walk[-1].x_hat.shape == (2, 3, 64, 64)
-        before = te.operators.misfit(Alone(), prior.decode(walk[0].z_t).clamp(0, 1), y)
-        assert (walk[0].misfit < before).all()
+        x = first_decoded(prior, walk[0], ["fox", "pizza"])
+        five = te.consistency.pixel_step_nonlinear(Alone(), y, x, iterations=5)
+        torch.testing.assert_close(walk[0].x_hat, five, rtol=0, atol=1e-4)
+        assert (walk[0].misfit < te.operators.misfit(Alone(), x.clamp(0, 1), y)).all()
         torch.testing.assert_close(walk[-1].x_hat, runs[0][-1].x_hat, rtol=0, atol=1e-4)
+
+
+def test_a_proximal_map_without_an_adjoint_is_refused(prior):
+    class Half(Squared):
+        def prox_l2(self, z, y, gamma):
+            return z
+
+    with pytest.raises(te.checks.ArgumentError, match="^operator: got prox_l2 without A_adjoint, expected both"):
+        te.treg(prior, Half(), rand(1, 3, 64, 32), "fox", steps=2)
 
 
 def test_another_size_needs_an_a_dagger(prior):

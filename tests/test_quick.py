@@ -118,6 +118,13 @@ def test_claims_are_differences_of_the_same_images():
     )
 
 
+def test_the_interval_of_a_ratio_is_that_of_95_percent():
+    """Half of 100 images have 1, half 0, against 1: the resampled mean is Binomial(100, ½) / 100, of quantiles 0.40 and 0.60."""
+    arms = common.Arm("a", "true"), common.Arm("b", "other")
+    rows = pd.DataFrame([{"arm": arm.name, "image": str(i), "value": i % 2 if arm is arms[0] else 1} for arm in arms for i in range(100)])
+    assert common.ratio(rows, *arms, "value") == pytest.approx((0.5, 0.4, 0.6), abs=0.011)
+
+
 @pytest.mark.parametrize("broken", ["print_table", "write_report"])
 def test_what_fails_after_the_rows_leaves_them(fast, tmp_path, monkeypatch, broken):
     def solved(prior, judge, x, labels, seeds):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from deepinv_reference import deepinv
+from first_step import first_decoded
 from torch.nn import functional as F
 
 import treg_edu as te
@@ -283,7 +284,9 @@ def test_deepinvs_linear_physics_drop_in(prior, physics):
     y = physics.A(rand(2, 3, 64, 64))
     first, _ = run(prior, physics, y, "fox", steps=2, every=1)
     assert first.x_hat.shape == (2, 3, 64, 64)
-    before = physics.A(prior.decode(first.z_t)) - y
+    x = first_decoded(prior, first, ["fox", "fox"])
+    before = physics.A(x) - y
+    torch.testing.assert_close(first.x_hat, te.consistency.pixel_step(physics, y, x, iterations=5).clamp(0, 1), rtol=0, atol=1e-4)
     torch.testing.assert_close(first.misfit, (physics.A(first.x_hat) - y).square().flatten(1).mean(1).sqrt())
     assert (first.misfit.square() < 0.5 * before.square().flatten(1).mean(1)).all()
 

@@ -14,6 +14,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from deepinv_reference import deepinv
+from first_step import first_decoded
 
 import treg_edu as te
 
@@ -148,8 +149,11 @@ def row(name, prior):
     linear = te.operators.is_linear(physics)
     x_hat = walk[-1].x_hat
     assert x_hat.shape == (2, *RGB) and x_hat.isfinite().all(), f"{name}: {x_hat.shape}"
-    before = te.operators.misfit(physics, prior.decode(walk[0].z_t).clamp(0, 1), y)
-    assert (walk[0].misfit < before).all(), f"{name}: the pixel step does not lower the misfit"
+    x = first_decoded(prior, walk[0], ["fox", "fox"])
+    pixel_step = te.consistency.pixel_step if linear else te.consistency.pixel_step_nonlinear
+    far = (walk[0].x_hat - pixel_step(physics, y, x, iterations=5).clamp(0, 1)).abs().max()
+    assert far < 1e-3, f"{name}: the first image is {far:.2g} away from five iterations of the pixel step"
+    assert (walk[0].misfit < te.operators.misfit(physics, x, y)).all(), f"{name}: the pixel step does not lower the misfit"
     return Row(name, built, "linear", "`A`, `A_adjoint`") if linear else Row(name, built, "nonlinear", "`A`, `A_vjp`")
 
 

@@ -50,7 +50,7 @@ def pixel_step_nonlinear(
                                                             (Armijo's rule on the projection arc, Bertsekas 1976)
 
     Without the bounds a pixel that leaves [0, 1] would be lost to an operator that clips, as gamma correction does.
-    Each iteration takes one A and one Jᵀ; each sample has its own η.  Returns (B, 3, H, W).
+    Each iteration takes one A and one J(x)ᵀv, which by autograd runs A once more; each sample has its own η.  Returns (B, 3, H, W).
     """
 
     lam = checks.number("lam", lam, least=0)

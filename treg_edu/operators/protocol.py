@@ -21,11 +21,16 @@ def check_operator(operator: Any, device: torch.device) -> None:
 
 
 def is_linear(operator: Any) -> bool:
-    """Whether the operator has a proximal map in closed form, as ours (`LinearOperator`) and deepinv's (`LinearPhysics`) do.
+    """Whether the operator has a proximal map `prox_l2`, as ours (`LinearOperator`) and deepinv's (`LinearPhysics`) do.
 
     `A_adjoint` tells nothing: deepinv's nonlinear `PhaseRetrieval` has one, that of the linear map inside it.
+    The pixel step of a linear operator uses `A` and `A_adjoint`; ArgumentError where there is `prox_l2` without `A_adjoint`.
     """
-    return hasattr(operator, "prox_l2")
+    linear = hasattr(operator, "prox_l2")
+    checks.expect(
+        not linear or hasattr(operator, "A_adjoint"), "operator", "prox_l2 without A_adjoint", "both, or neither if A is nonlinear"
+    )
+    return linear
 
 
 @torch.no_grad()
