@@ -177,6 +177,13 @@ def test_conjugate_gradient_finds_the_closed_forms(operator, size):
         torch.testing.assert_close(LinearOperator.A_dagger(operator, y), operator.A_dagger(y), rtol=0, atol=1e-5)
 
 
+def test_the_pseudo_inverse_of_a_long_row_takes_as_many_iterations_as_it_has_pixels():
+    """The 63 differences of 64 pixels have 63 singular values, none repeated; x has the mean 0 of the solution of least norm."""
+    x = image(2, 3, 1, 64)
+    x = x - x.mean(-1, keepdim=True)
+    torch.testing.assert_close(Differences().A_dagger(Differences().A(x)), x, rtol=0, atol=1e-5)
+
+
 def test_pixel_step_of_the_paper_holds_in_float32():
     """λ = 1e-4 is γ = 1e4: float32 has to solve it as float64 does."""
     for operator in (SuperResolution(16), GaussianBlur()):
@@ -504,6 +511,15 @@ def test_conjugate_gradient_does_not_overflow_in_float16():
 
 def test_conjugate_gradient_shows_a_nan():
     assert conjugate_gradient(lambda v: v, torch.tensor([[1.0], [float("nan")]]), torch.zeros(2, 1)).isnan().tolist() == [[False], [True]]
+
+
+@pytest.mark.parametrize(
+    "operator, name",
+    [(SuperResolution(2), "factor"), (GaussianBlur(), "sigma"), (GaussianBlur(), "kernel_size"), (Inpainting(torch.ones(4, 4)), "mask")],
+)
+def test_what_the_kept_matrices_rest_on_cannot_be_changed(operator, name):
+    with pytest.raises(AttributeError):
+        setattr(operator, name, getattr(operator, name))
 
 
 # Measurement

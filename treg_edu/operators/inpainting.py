@@ -22,8 +22,13 @@ class Inpainting(LinearOperator):
         checks.expect(mask.ndim in (2, 4) and 0 not in mask.shape, "mask", f"shape {tuple(mask.shape)}", expected)
         binary = ((mask == 0) | (mask == 1)).all()
         checks.expect(binary, "mask", f"values from {mask.min():g} to {mask.max():g}", "only 0 (hidden) and 1 (measured)")
-        self.mask = mask.expand(1, 1, -1, -1) if mask.ndim == 2 else mask
+        self._mask = mask.expand(1, 1, -1, -1) if mask.ndim == 2 else mask
         self._masks: dict[tuple, torch.Tensor] = {}
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """(1 or B, 1 or C, H, W); fixed, as its copies are kept."""
+        return self._mask
 
     @classmethod
     def box(cls, size: int | tuple[int, int], top: int, left: int, height: int, width: int) -> "Inpainting":

@@ -113,7 +113,12 @@ class SuperResolution(SeparableOperator):
 
     def __init__(self, factor: int) -> None:
         super().__init__()
-        self.factor = checks.integer("factor", factor)
+        self._downsampling = checks.integer("factor", factor)
+
+    @property
+    def factor(self) -> int:
+        """How many pixels of a side become one; fixed, as the matrices are kept."""
+        return self._downsampling
 
     def matrix(self, n: int) -> torch.Tensor:
         """Rows of the cubic kernel, stretched by the factor so that nothing aliases, each of sum 1: (n / factor, n)."""
@@ -151,9 +156,19 @@ class GaussianBlur(SeparableOperator):
 
     def __init__(self, sigma: float = 5.0, kernel_size: int = 61) -> None:
         super().__init__()
-        self.sigma = checks.number("sigma", sigma, above=0)
-        self.kernel_size = checks.integer("kernel_size", kernel_size)
+        self._sigma = checks.number("sigma", sigma, above=0)
+        self._kernel_size = checks.integer("kernel_size", kernel_size)
         checks.expect(self.kernel_size % 2, "kernel_size", kernel_size, "an odd integer, so that the kernel has a centre")
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation, in pixels; fixed, as the matrices are kept."""
+        return self._sigma
+
+    @property
+    def kernel_size(self) -> int:
+        """How many taps; fixed, likewise."""
+        return self._kernel_size
 
     def matrix(self, n: int) -> torch.Tensor:
         """The Gaussian taps about each pixel, reflected at the ends: (n, n)."""
