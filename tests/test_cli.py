@@ -318,6 +318,16 @@ def test_files_that_are_no_measurement(out, tmp_path):
         refused(solve("--measurement", tmp_path / name, "--out", out), out, "measurement", name, part)
 
 
+def test_a_measurement_that_was_read_is_no_view_of_its_file(tmp_path):
+    path = tmp_path / "y.safetensors"
+    save_file({"y": torch.ones(1, 3, 4, 4)}, path)
+    y = measurements.read_measurement(path, (1, 3, 4, 4))
+    with path.open("r+b") as file:  # in place: a map of the file would show it
+        file.seek(-4 * y.numel(), os.SEEK_END)
+        file.write(bytes(4 * y.numel()))
+    assert (y == 1).all()
+
+
 def test_a_folder_of_results_is_made_with_the_first_of_them(tmp_path):
     assert files.results_folder("out", tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,7 @@ def test_the_run_reports_every_arm(prior, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(prior, "recommended", {"treg": {"steps": 2, "null_prompt": "", "every": 1, "until": 1.0, "iterations": 5}})
     monkeypatch.setattr(phase, "load_prior", lambda device: prior)
     report = phase.run(images=2, seeds=2, out=tmp_path)
-    assert json.loads((tmp_path / "phase.json").read_text())["seeds"] == 2
+    assert json.loads((tmp_path / "phase.json").read_text(encoding="utf-8"))["seeds"] == 2
     assert list(report["arms"]) == ["true text", "null text", "true text, from HIO", "HIO", "HIO, channels matched"]
     for figures in report["arms"].values():
         assert sum(figures[copy][0] for copy in phase.COPIES) == pytest.approx(1)

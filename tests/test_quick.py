@@ -58,8 +58,9 @@ def test_the_run_reports_every_arm_and_claim(fast, tmp_path):
 def test_nothing_is_computed_for_images_or_a_folder_that_cannot_be(study, tmp_path, monkeypatch):
     for module in (quick, phase):
         monkeypatch.setattr(module, "load_prior", lambda device: pytest.fail("loaded"))
-    with pytest.raises(ValueError, match="^images: got 500, expected an integer from 1 to 288"):
-        study(images=500, out=tmp_path / "out")
+    for count in (500, 1):
+        with pytest.raises(ValueError, match=f"^images: got {count}, expected an integer from 2 to 288"):
+            study(images=count, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):

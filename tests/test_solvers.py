@@ -1,5 +1,6 @@
 """treg_edu.solvers: the table of solvers, and `solve`, which runs one to its end."""
 
+import copy
 import inspect
 
 import pytest
@@ -45,6 +46,23 @@ def test_solve_shows_its_progress_and_can_be_silent(prior, y, capsys):
     te.solve(te.treg, prior, OPERATOR, y, "fox", steps=1, progress=False)
     captured = capsys.readouterr()
     assert captured.err == "" and captured.out == ""
+
+
+def test_a_solver_of_ones_own_needs_no_default_of_steps(prior, y, capsys):
+    def own(prior, operator, y, prompt, **settings):
+        return te.treg(prior, operator, y, prompt, **settings)
+
+    few = {"steps": 1, "seed": 3}
+    expected = te.solve(te.treg, prior, OPERATOR, y, "fox", progress=False, **few)
+    assert torch.equal(te.solve(lambda p, A, y, text: te.treg(p, A, y, text, **few), prior, OPERATOR, y, "fox"), expected)
+    assert torch.equal(te.solve(own, prior, OPERATOR, y, "fox", **few), expected)
+    assert "1/1" in capsys.readouterr().err
+
+
+def test_without_negation_no_clip_is_needed(prior, y):
+    bare = copy.copy(prior)
+    bare.clip = None
+    assert te.solve(te.treg, bare, OPERATOR, y, "fox", progress=False, steps=1, negation=None).shape == (2, 3, 64, 64)
 
 
 def test_an_unknown_solver(prior, y):

@@ -88,7 +88,7 @@ def read_safetensors(path: Path, shape: tuple[int, ...]) -> "torch.Tensor":
         with safe_open(path, "pt") as file:
             expect("y" in set(file.keys()), "measurement", f"tensors {sorted(file.keys())} in {str(path)!r}", "a tensor 'y'")
             expect_shape(tuple(file.get_slice("y").get_shape()), shape)
-            y = file.get_tensor("y")
+            y = file.get_tensor("y").clone()  # of a view of the file, which Windows would not let anyone replace
     except SafetensorError as error:
         raise ArgumentError(f"measurement: {str(path)!r} is damaged or no safetensors file ({error})") from error
     expect(y.is_floating_point(), "measurement", f"dtype {y.dtype}", "floating point")

@@ -54,9 +54,9 @@ class Arm(NamedTuple):
 
 
 def held_out(count: int) -> tuple[torch.Tensor, list[str]]:
-    """`count` held-out images of distinct concepts, (N, 3, 64, 64) in [0, 1], and their labels."""
+    """`count` held-out images of distinct concepts, at least 2 as intervals need, (N, 3, 64, 64) in [0, 1], and their labels."""
     most = images.captions().query("split == 'heldout'")["concept"].nunique()
-    return images.examples(checks.integer("images", count, 1, most))
+    return images.examples(checks.integer("images", count, 2, most))
 
 
 def measured(operator: Any, x: torch.Tensor) -> torch.Tensor:

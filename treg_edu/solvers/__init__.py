@@ -38,7 +38,9 @@ def solve(
         solver = SOLVERS[checks.one_of("solver", solver, SOLVERS)]
     checks.expect(callable(solver), "solver", repr(solver), f"one of {', '.join(SOLVERS)}, or a solver itself", checks.ArgumentTypeError)
     walk = solver(prior, operator, y, prompt, **settings)
-    steps = settings.get("steps", inspect.signature(solver).parameters["steps"].default)
+    parameter = inspect.signature(solver).parameters.get("steps")
+    default = parameter.default if parameter is not None and isinstance(parameter.default, int) else None  # tqdm counts without a total
+    steps = settings.get("steps", default)
     name = getattr(solver, "__name__", "solving")  # a functools.partial has none
     for step in tqdm(walk, total=steps, disable=not progress, desc=name, unit="step", delay=0.1):  # no bar before an error
         pass

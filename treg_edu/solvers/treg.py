@@ -124,9 +124,9 @@ def check_settings(
     checks.one_of("negation", negation, ("hidden", "projected", None))
     checks.number("negation_learning_rate", negation_learning_rate, above=0)
     checks.integer("negation_iterations", negation_iterations)
-    # The feature of an image and the null text's states must be of one width, or their inner product means nothing.
-    clip, width = prior.clip.config, prior.text_encoder.config.hidden_size
     if negation is not None:
+        # The feature of an image and the null text's states must be of one width, or their inner product means nothing.
+        clip, width = prior.clip.config, prior.text_encoder.config.hidden_size
         came = clip.projection_dim if negation == "hidden" else clip.text_config.hidden_size
         expected = (
             f"the width of the text states, {width}: load the prior with the CLIP whose text tower it uses (clip=…), or pass negation=None"

@@ -127,7 +127,7 @@ def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: A
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no dict
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # safe_open is no dict
         state = json.loads(file.metadata()["state"])
 
     def part(prefix: str) -> dict[str, torch.Tensor]:
