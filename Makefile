@@ -32,7 +32,7 @@ SEED ?= 0
 .PHONY: help install demo test test-code test-notebooks test-processors test-browser lint types fuzz wheel test-wheel lab notebooks bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv and install the pinned versions (the other targets do this by themselves)
 

@@ -39,16 +39,28 @@ def test_each_instruction_set_and_each_number_of_threads_is_tried():
 def test_the_settings_reach_make_and_the_summary_has_the_counts(make, capfd):
     notes = make(0)
     assert processors.main(["native", "default"]) == 0
-    assert notes.read_text().splitlines() == ["--keep-going test 1 ", "--keep-going test 1 default"]
+    assert notes.read_text(encoding="utf-8").splitlines() == ["--keep-going test 1 ", "--keep-going test 1 default"]
     native, default = capfd.readouterr().out.splitlines()[-2:]
     assert native.startswith("native (") and native.endswith("threads: 1): passed: 7 passed in 1.50s")
     assert default == "default (DEFAULT, threads: 1): passed: 7 passed in 1.50s"
 
 
+def test_make_runs_in_the_checkout_without_the_callers_instruction_sets(make, tmp_path, monkeypatch):
+    make(0)
+    lines = ["#!/bin/sh", f'pwd > "{tmp_path}/seen"', f'echo "$ONEDNN_MAX_CPU_ISA$MKL_ENABLE_INSTRUCTIONS$MKL_CBWR" >> "{tmp_path}/seen"']
+    (tmp_path / "make").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(processors, "capability", lambda environment: environment.get("ATEN_CPU_CAPABILITY", "NATIVE"))
+    for name in processors.OF_INSTRUCTIONS:
+        monkeypatch.setenv(name, "AVX2")
+    assert processors.run("native")[1].startswith("native (NATIVE, ")
+    assert (tmp_path / "seen").read_text(encoding="utf-8").splitlines() == [str(ROOT), ""]
+
+
 def test_a_setting_that_fails_fails_the_whole_and_the_next_still_runs(make, capfd):
     notes = make(2)
     assert processors.main(["native", "two-threads"]) == 1
-    assert len(notes.read_text().splitlines()) == 2
+    assert len(notes.read_text(encoding="utf-8").splitlines()) == 2
     assert capfd.readouterr().out.count("FAILED: 7 passed in 1.50s") == 2
 
 

@@ -3,8 +3,8 @@
     python tools/processors.py [native two-threads avx2 default]
 
 A processor without AVX-512, or without AVX2, adds the same numbers in another order; so does another number of threads. Each setting is
-`make test` with other environment variables. Four settings instead of all eight pairs: each instruction set once, each number of threads
-twice, and both numbers on the native set. The exit status is 1 if a setting fails, or if torch does not obey it on this machine.
+`make test` with other environment variables. Four settings instead of all six pairs of an instruction set and a number of threads: each
+number twice, and both numbers on the native set. The exit status is 1 if a setting fails, or if torch does not obey it on this machine.
 """
 
 import argparse
@@ -12,7 +12,9 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 # THREADS is the Makefile's: one thread in each of two workers, or two threads in one.
 SETTINGS = {
     "native": {"THREADS": "1"},
@@ -20,6 +22,7 @@ SETTINGS = {
     "avx2": {"THREADS": "2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     "default": {"THREADS": "1", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"},
 }
+OF_INSTRUCTIONS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
 COUNTS = re.compile(r"\d+ (passed|failed|skipped|error).* in [\d.]+s")  # pytest's last line
 
 
@@ -31,14 +34,15 @@ def capability(environment):
 
 def run(name):
     """Run `make test` under a setting, and return whether it passed and a line of summary."""
-    environment = os.environ | SETTINGS[name]
+    plain = {key: value for key, value in os.environ.items() if key not in OF_INSTRUCTIONS}  # what the caller exported is not native
+    environment = plain | SETTINGS[name]
     found, wanted = capability(environment), SETTINGS[name].get("ATEN_CPU_CAPABILITY")
     if wanted and found.lower() != wanted:
         return False, f"{name}: torch uses {found} on this machine, expected {wanted.upper()}"
 
     counts = []
     # --keep-going: the notebooks run even if a test fails.
-    with subprocess.Popen(["make", "--keep-going", "test"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(["make", "--keep-going", "test"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
             counts += [match[0] for match in [COUNTS.search(line)] if match]
