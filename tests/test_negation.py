@@ -80,9 +80,11 @@ def test_half_precision_moves_as_far(dtype):
     torch.testing.assert_close(moved, expected, rtol=torch.finfo(dtype).eps, atol=torch.finfo(dtype).eps)
 
 
-def test_widths_must_agree():
+def test_widths_and_batches_must_agree():
     with pytest.raises(ValueError, match="^image_feature: got width 5, expected 16, the width of null_embedding"):
         adaptive_negation(randn(1, 7, 16), randn(1, 5))
+    with pytest.raises(ValueError, match="^image_feature: got a batch of 1, expected 3, the batch of null_embedding"):
+        adaptive_negation(randn(3, 7, 16), randn(1, 16))
 
 
 def test_the_pulled_back_feature_compares_in_the_shared_space(prior64):

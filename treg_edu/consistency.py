@@ -24,7 +24,7 @@ def pixel_step(operator: Any, y: torch.Tensor, x: torch.Tensor, lam: float = 1e-
 
     (AᵀA + λ I) x̂ = Aᵀ y + λ x, by conjugate gradient from x      (Kim et al. 2025, Algorithm 1)
 
-    y: measurement.  x: (B, 3, H, W), usually D(ẑ₀).  lam: λ > 0.  iterations: of conjugate gradient.  Returns (B, 3, H, W).
+    y: measurement.  x: (B, 3, H, W), usually D(ẑ₀).  lam: λ ≥ 0.  iterations: of conjugate gradient.  Returns (B, 3, H, W).
     """
     lam = checks.number("lam", lam, least=0)
     return conjugate_gradient(

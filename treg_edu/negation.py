@@ -38,6 +38,8 @@ def adaptive_negation(
     """
     came, expected = image_feature.shape[-1], null_embedding.shape[-1]
     checks.expect(came == expected, "image_feature", f"width {came}", f"{expected}, the width of null_embedding")
+    came, expected = len(image_feature), len(null_embedding)
+    checks.expect(came == expected, "image_feature", f"a batch of {came}", f"{expected}, the batch of null_embedding")
     learning_rate = checks.number("learning_rate", learning_rate, above=0)
     iterations = checks.integer("iterations", iterations, 0)
     # In float32 at least: the square of this gradient is 0 in float16, and Adam divides by its root.
