@@ -251,3 +251,13 @@ def test_a_bug_is_not_told_as_the_users(fox, tmp_path, reads_only, monkeypatch, 
     with pytest.raises(type(bug), match="a bug"):  # which ends the process with a traceback and 1
         solve(fox, tmp_path / "out", "--prior", FOLDER)
     assert not (tmp_path / "out").exists()
+
+
+def test_parts_that_do_not_fit_are_told_at_the_load(tmp_path, prior, monkeypatch):
+    whole = json.loads((FOLDER / "scheduler" / "scheduler_config.json").read_text())
+    content = json.dumps(whole | {"trained_betas": 0.5}).encode()  # one number for all timesteps
+    monkeypatch.setattr(
+        loading, "weights", lambda kind, argument, source, part="", **settings: getattr(prior, part) if part else prior.clip
+    )
+    with pytest.raises(ArgumentError, match="^name: got .*, whose parts do not fit each other .*, expected a complete model"):
+        te.load_prior(replaced(tmp_path, "scheduler/scheduler_config.json", content))

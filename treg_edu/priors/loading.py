@@ -101,10 +101,26 @@ def load_prior(
         recommended=recommended,
     )
     if patch_size:
-        return PixelDiffusion(**parts, patch_size=patch_size)
+        return tried(PixelDiffusion(**parts, patch_size=patch_size), folder)
     assert vae is not None
     checks.number("name: scaling_factor in vae/config.json", vae.config.scaling_factor, above=0)
-    return LatentDiffusion(vae.to(device), **parts)
+    return tried(LatentDiffusion(vae.to(device), **parts), folder)
+
+
+@torch.no_grad()
+def tried(prior: Any, folder: Path) -> Any:
+    """The prior, after each of its networks has run once on the smallest input: parts that do not fit are told now, not in a solver."""
+    try:
+        side = 2 ** (len(prior.unet.config.block_out_channels) - 1)
+        x = prior.decode(torch.zeros(1, prior.channels, side, side, device=prior.device, dtype=prior.dtype))
+        prior.predict_noise(prior.encode(x), 0, prior.embed_text(""))
+        prior.to_hidden_space(prior.embed_images(x))
+    except (RuntimeError, TypeError, IndexError) as error:  # torch's about shapes; a KeyError or an AttributeError is a bug of ours
+        if "can't allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
+            raise
+        reason = " ".join(str(error).split())[:300]
+        checks.fail("name", f"{str(folder)!r}, whose parts do not fit each other ({reason})", "a complete model")
+    return prior
 
 
 def training_size(name: str | Path | None = None) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .. import checks, files
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
-from ..priors.loading import readable, weights
+from ..priors.loading import readable, weights, without_reports
 from ..priors.pixel_diffusion import to_patches
 from . import clip, data, lite, pixel, prior, robust, unet, vae
 from . import corpus as corpora
@@ -184,7 +184,8 @@ def train_text(
     if start is not None:
         theirs = weights(CLIPTextModel, "start", start, "text_encoder", dtype=torch.float32).eval()
         their_tokenizer = read_tokenizer("start", Path(start) / "tokenizer")
-        clip.take_weights(model, tokenizer, theirs, their_tokenizer)
+        with readable("start", Path(start) / "text_encoder"):
+            clip.take_weights(model, tokenizer, theirs, their_tokenizer)
         earlier = clip.said_by(theirs, their_tokenizer, captions[0])
     loss = clip.ReadingLoss(model, torch.nn.Embedding(len(labels), clip.WIDTH))
     log = clip.train_to_read(loss, tokenizer, captions, book, earlier, Path(runs) / "text", minutes=minutes, seed=CLIP_SEEDS[1])
@@ -421,13 +422,14 @@ def unpack(folder: str | Path, runs: str | Path) -> list[str]:
     for name in ("prior", "judge"):
         came = f"{str(folder)!r}, without {name}/"
         checks.expect((folder / name).is_dir(), "data", came, "a folder with prior/ and judge/", checks.MissingFileError)
-    both_towers = weights(AutoModel, "data", folder / "prior", "clip", dtype=torch.float32)
-    models = {
-        "vae": {"": weights(AutoencoderKL, "data", folder / "prior", "vae", torch_dtype=torch.float32)},
-        "text": {"": weights(CLIPTextModel, "data", folder / "prior", "text_encoder", dtype=torch.float32)},
-        "clip": {"": both_towers},
-        "judge": dict(zip(("image_encoder", "text_encoder"), load_judge_towers("data", folder / "judge"))),
-    }
+    with without_reports():
+        both_towers = weights(AutoModel, "data", folder / "prior", "clip", dtype=torch.float32)
+        models = {
+            "vae": {"": weights(AutoencoderKL, "data", folder / "prior", "vae", torch_dtype=torch.float32)},
+            "text": {"": weights(CLIPTextModel, "data", folder / "prior", "text_encoder", dtype=torch.float32)},
+            "clip": {"": both_towers},
+            "judge": dict(zip(("image_encoder", "text_encoder"), load_judge_towers("data", folder / "judge"))),
+        }
     with replacing(runs / "tokenizer") as beside:
         shutil.copytree(folder / "prior" / "tokenizer", beside, dirs_exist_ok=True)
     for name, parts in models.items():
