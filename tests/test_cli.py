@@ -555,6 +555,7 @@ def test_help_names_every_command():
             "further",
             "redraw",
             "phrases",
+            "reconstructed",
             "vae",
             "text",
             "clip",
@@ -610,7 +611,7 @@ def test_trainings_end_in_a_prior_that_loads(corpus, tmp_path):
         "text": ["--phrases", phrases, "--start", files.data_folder() / "prior"],
         "clip": ["--further", drawings, "--further", drawings],
         "judge": ["--further", drawings],
-        "unet": ["--phrases", phrases, "--start", runs / "unet" / "final"],
+        "unet": ["--phrases", phrases, "--start", runs / "unet" / "final", "--spoilt", 0.5, "--reconstructed", drawings],
     }
     for name, options in beside.items():
         further = run("train", name, *common[:2], "--out", more, *common[4:], *options)

@@ -128,7 +128,35 @@ def train_robust(
     print_figures("robust", recipes.train_robust(corpus, out, minutes, start))
 
 
-that_reads_phrases("unet", 120, "A U-Net to go on from, such as data/prior/unet, after unpack.", "The denoiser.  After vae and text.")
+@train_app.command("reconstructed")
+@one_line_errors
+def train_reconstructed(
+    start: Annotated[Path, typer.Option(help="The prior to reconstruct with.")] = Path("data/prior"),
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = RUNS / "reconstructed.parquet",
+    corpus: Corpus = CORPUS,
+) -> None:
+    """The training pictures as a prior reconstructs them without text, for unet to know as bad ones."""
+    from treg_edu.training import recipes
+
+    print_figures("reconstructed", recipes.make_reconstructed(out, corpus, start))
+
+
+@train_app.command("unet")
+@one_line_errors
+def train_unet(
+    corpus: Corpus = CORPUS,
+    out: Runs = RUNS,
+    minutes: Minutes = 120,
+    phrases: Phrases = None,
+    start: Annotated[Path | None, typer.Option(help="A U-Net to go on from, such as data/prior/unet, after unpack.")] = None,
+    spoilt: Annotated[float, typer.Option(min=0, max=1, help="Share of blurred, ghosted, faded … pictures, under words for them.")] = 5
+    / 32,
+    reconstructed: Annotated[Path | None, typer.Option(help="What `train reconstructed` wrote, among the spoilt ones.")] = None,
+) -> None:
+    """The denoiser.  After vae and text."""
+    from treg_edu.training import recipes
+
+    print_figures("unet", recipes.train_unet(corpus, out, minutes, start, phrases, spoilt, reconstructed))
 
 
 that_reads_phrases(

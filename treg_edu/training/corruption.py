@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..operators import SuperResolution
 
-__all__ = ["FACTORS", "WAYS", "blur", "collage", "colour_fields", "correct", "corrupt", "smooth_fields", "tint"]
+__all__ = ["FACTORS", "WAYS", "blur", "collage", "colour_fields", "correct", "corrupt", "smooth_fields", "tint", "uniform"]
 
 CELLS = (2, 8)  # fewest and most cells a side of a smooth field; at 64 pixels they are 32 to 8 pixels wide
 FIELD, TINT = 0.25, 0.3  # the strongest field of colour, the strongest tint
@@ -44,10 +44,13 @@ def tint(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return (1 - share) * x + share * torch.rand(len(x), 3, 1, 1, generator=generator)
 
 
-def blur(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A Gaussian blur of ½ to 3 pixels of deviation, the border pixels going on beyond the border."""
+def blur(x: torch.Tensor, generator: torch.Generator, widths: tuple[float, float] = WIDTHS) -> torch.Tensor:
+    """A Gaussian blur of ½ to 3 pixels of deviation, the border pixels going on beyond the border.
+
+    widths: the least and the most deviation, at most 3 pixels.
+    """
     count, channels, side, _ = x.shape
-    width = uniform(count, *WIDTHS, generator).flatten()
+    width = uniform(count, *widths, generator).flatten()
     kernel = torch.exp(-0.5 * (torch.arange(-RADIUS, RADIUS + 1) / width[:, None]).square())
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)  # (B · 3, 2 RADIUS + 1)
     planes = F.pad(x, (RADIUS,) * 4, mode="replicate").reshape(1, count * channels, side + 2 * RADIUS, side + 2 * RADIUS)

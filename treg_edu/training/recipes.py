@@ -4,11 +4,13 @@
     runs/NAME/final                    what the next training, and `export`, read
     runs/tokenizer                     shared by all
 
-Order: `make_phrases`, `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and where wanted `train_decoder`, which leaves
-the latents as the U-Net knows them, or `train_robust`, which moves them a little; `train_pixel` needs `train_text` alone; `export`.
+Order: `make_phrases`, `make_reconstructed` with an earlier prior, `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and
+where wanted `train_decoder`, which leaves the latents as the U-Net knows them, or `train_robust`, which moves them a little;
+`train_pixel` needs `train_text` alone; `export`.
 Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
 """
 
+import io
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional as F
 
-from .. import checks, files
+from .. import checks, files, images, metrics
+from ..priors import load_prior
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
 from ..priors.loading import readable, weights, without_reports
 from ..priors.pixel_diffusion import to_patches
-from . import clip, data, lite, pixel, prior, robust, unet, vae
+from . import clip, data, lite, pixel, prior, robust, spoilt, unet, vae
 from . import corpus as corpora
 from . import phrases as phrase_books
 from .prior import replacing
@@ -39,6 +42,7 @@ __all__ = [
     "make_corpus",
     "make_further",
     "make_phrases",
+    "make_reconstructed",
     "make_redrawn",
     "make_tokenizer",
     "train_clip",
@@ -278,16 +282,53 @@ def load_judge_towers(name: str, folder: Path) -> tuple[Any, Any]:
     )
 
 
+def make_reconstructed(path: str | Path, corpus: str | Path, start: str | Path) -> Figures:
+    """The training pictures of `corpus` as TReg reconstructs them under the null text, with the prior in `start`.
+
+    Returns how many there are, and their mean PSNR.
+    """
+    x, frame = data.load(corpus, "train")
+    x_hat = spoilt.reconstruct(load_prior(start), x)
+    frame["image"] = [{"bytes": png_of(picture), "path": f"{i}.png"} for i, picture in enumerate(x_hat)]
+    corpora.save(frame[list(data.CORPUS_COLUMNS)], path)
+    return {"images": len(frame), "psnr": metrics.psnr(x_hat, x).mean().item()}
+
+
+def png_of(picture: torch.Tensor) -> bytes:
+    """(3, H, W) in [0, 1] as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    images.to_pil(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def train_unet(
-    corpus: str | Path, runs: str | Path, minutes: float, start: str | Path | None = None, phrases: str | Path | None = None
+    corpus: str | Path,
+    runs: str | Path,
+    minutes: float,
+    start: str | Path | None = None,
+    phrases: str | Path | None = None,
+    share: float = unet.SPOILT,
+    reconstructed: str | Path | None = None,
 ) -> Figures:
     """The denoiser.  Returns its log, and its loss on the held-out images.
 
     start: the folder of a U-Net to begin from; a run that resumes goes on from its checkpoint.
     phrases: a file of `make_phrases`, some of which caption images too.
+    share: of spoilt pictures in a batch.  reconstructed: a file of `make_reconstructed`, some of them.
     """
     tokenizer, tower, encoder, said = tokenizer_of(runs), taught_text_tower(runs), autoencoder(runs), said_of(corpus, phrases)
-    model, scheduler, log = unet.train(encoder, tower, tokenizer, corpus, Path(runs) / "unet", minutes=minutes, start=start, phrases=said)
+    model, scheduler, log = unet.train(
+        encoder,
+        tower,
+        tokenizer,
+        corpus,
+        Path(runs) / "unet",
+        minutes=minutes,
+        start=start,
+        phrases=said,
+        share=share,
+        reconstructed=reconstructed,
+    )
 
     def figures() -> Figures:
         x, frame = data.load(corpus, "heldout")
