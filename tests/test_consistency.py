@@ -271,15 +271,18 @@ def test_gamma_of_the_paper_has_57_of_200_steps():
 
 
 @pytest.mark.parametrize(
-    "steps, every, until, chosen",
+    "steps, every, until, since, chosen",
     [
-        (10, 3, 0.85, [0, 3, 6]),
-        (6, 1, 1.0, [0, 1, 2, 3, 4, 5]),
-        (6, 2, 0.5, [0, 2]),
-        (6, 1, 0.0, []),
-        (7, 1, 0.85, [0, 1, 2, 3, 4, 5]),
-        (1, 3, 0.85, [0]),
+        (10, 3, 0.85, 0.0, [0, 3, 6]),
+        (6, 1, 1.0, 0.0, [0, 1, 2, 3, 4, 5]),
+        (6, 2, 0.5, 0.0, [0, 2]),
+        (6, 1, 0.0, 0.0, []),
+        (7, 1, 0.85, 0.0, [0, 1, 2, 3, 4, 5]),
+        (1, 3, 0.85, 0.0, [0]),
+        (20, 3, 1.0, 0.15, [3, 6, 9, 12, 15, 18]),
+        (10, 2, 0.85, 0.25, [4, 6, 8]),
+        (6, 1, 1.0, 1.0, []),
     ],
 )
-def test_gamma_counted_by_hand(steps, every, until, chosen):
-    assert [i for i in range(steps) if consistency.is_consistency_step(i, steps, every, until)] == chosen
+def test_gamma_counted_by_hand(steps, every, until, since, chosen):
+    assert [i for i in range(steps) if consistency.is_consistency_step(i, steps, every, until, since)] == chosen

@@ -45,8 +45,10 @@ CALLS = {
     "treg.guidance_scale": lambda v, prior: treg(prior, guidance_scale=v),
     "treg.lam": lambda v, prior: treg(prior, lam=v),
     "treg.until": lambda v, prior: treg(prior, until=v),
+    "treg.since": lambda v, prior: treg(prior, since=v),
     "treg.negation_learning_rate": lambda v, prior: treg(prior, negation_learning_rate=v),
     "is_consistency_step.until": lambda v, _: consistency.is_consistency_step(0, 9, until=v),
+    "is_consistency_step.since": lambda v, _: consistency.is_consistency_step(4, 9, since=v),
     "pixel_step.lam": lambda v, _: consistency.pixel_step(SR, SR.A(X), X, lam=v),
     "pixel_step_nonlinear.lam": lambda v, _: consistency.pixel_step_nonlinear(PHASE, MAGNITUDE, X.flip(-1), lam=v, iterations=2),
     "guided_noise.guidance_scale": lambda v, prior: diffusion.guided_noise(

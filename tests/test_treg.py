@@ -33,7 +33,7 @@ def run(*arguments, **settings):
 # Algorithm 1, from paper.md
 
 
-def algorithm_1(prior, A, At, y, prompt, null_prompt, T, omega, lam, every, until, negation, lr, iterations, cg, seed):
+def algorithm_1(prior, A, At, y, prompt, null_prompt, T, omega, lam, every, until, since, negation, lr, iterations, cg, seed):
     """One sample, nothing of treg_edu: diffusers' networks, A and Aᵀ of one channel, and the closed form of the negation."""
     scale = prior.vae.config.scaling_factor
 
@@ -79,7 +79,7 @@ def algorithm_1(prior, A, At, y, prompt, null_prompt, T, omega, lam, every, unti
         e_null, e_text = epsilon(z, t, null), epsilon(z, t, c)
         eps = (1 - omega) * e_null + omega * e_text
         z0 = (z - math.sqrt(1 - a) * eps) / math.sqrt(a)
-        if i % every == 0 and i < until * T:
+        if i % every == 0 and since * T <= i < until * T:
             x = pixel_step(decode(z0))
             seen = F.interpolate(x, (96, 96), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
             f = prior.clip.visual_projection(prior.clip.vision_model(pixel_values=(seen - 0.5) / 0.5).pooler_output)
@@ -112,7 +112,7 @@ CHANNEL = {
     [
         (SR, {"batch": 2, "steps": 3, "guidance_scale": 5.0, "negation": "hidden", "every": 2}),
         (BOX, {"steps": 3, "guidance_scale": 3.0, "negation": "projected", "every": 2, "until": 1.0, "negation_iterations": 30}),
-        (SR, {"steps": 2, "guidance_scale": 4.0, "negation": None, "every": 1, "lam": 0.02, "iterations": 2}),
+        (SR, {"steps": 2, "guidance_scale": 4.0, "negation": None, "every": 1, "since": 0.5, "lam": 0.02, "iterations": 2}),
     ],
 )
 def test_algorithm_1(prior64, operator, settings):
@@ -121,12 +121,13 @@ def test_algorithm_1(prior64, operator, settings):
     y = measure(operator, batch)
     prompts, seeds, nulls = ["ice cream", "fox"][:batch], [7, 3][:batch], ["out of focus, depth of field", "dark"][:batch]
     last = run(prior64, operator, y, prompts, null_prompt=nulls, seed=seeds, **settings)[-1]
-    chosen = {"every": 3, "until": 0.85, "lam": 1e-4, "iterations": 5, "negation_iterations": 10, **settings}
+    chosen = {"every": 3, "until": 0.85, "since": 0.0, "lam": 1e-4, "iterations": 5, "negation_iterations": 10, **settings}
     for i in range(batch):
         with torch.no_grad():
             x_hat, null = algorithm_1(
                 prior64, *CHANNEL[operator], y[i : i + 1], prompts[i], nulls[i], chosen["steps"], chosen["guidance_scale"], chosen["lam"],
-                chosen["every"], chosen["until"], chosen["negation"], 1e-3, chosen["negation_iterations"], chosen["iterations"], seeds[i],
+                chosen["every"], chosen["until"], chosen["since"], chosen["negation"], 1e-3, chosen["negation_iterations"],
+                chosen["iterations"], seeds[i],
             )  # fmt: skip
         torch.testing.assert_close(last.x_hat[i : i + 1], x_hat, rtol=0, atol=1e-5)
         torch.testing.assert_close(last.null_embedding[i : i + 1], null, rtol=0, atol=1e-5)
@@ -142,6 +143,7 @@ def test_the_defaults_are_the_papers():
         "iterations": None,  # 5 of conjugate gradient, as the authors; 50 of projected gradient, which they never released
         "every": 3,
         "until": 0.85,
+        "since": 0.0,
         "negation": "hidden",
         "negation_learning_rate": 1e-3,
         "negation_iterations": 10,
@@ -373,6 +375,7 @@ Y = rand(2, 3, 4, 4)
         (Y, {"iterations": 2.5}, ValueError, "^iterations: got 2.5, expected an integer of at least 1"),
         (Y, {"every": 0}, ValueError, "^every: got 0, expected an integer of at least 1"),
         (Y, {"until": float("nan")}, ValueError, "^until: got nan, expected a finite number from 0 to 1"),
+        (Y, {"since": 1.5}, ValueError, "^since: got 1.5, expected a finite number from 0 to 1"),
         (Y, {"negation_learning_rate": -1e-3}, ValueError, "^negation_learning_rate: got -0.001, expected a finite number above 0"),
         (Y, {"negation_iterations": -5}, ValueError, "^negation_iterations: got -5, expected an integer of at least 1"),
     ],

@@ -94,8 +94,12 @@ def renoise(z0: torch.Tensor, noise: torch.Tensor, fresh_noise: torch.Tensor, al
     return alpha_bar_prev.sqrt() * z0 + (1 - alpha_bar_prev).sqrt() * mixed
 
 
-def is_consistency_step(index: int, steps: int, every: int = 3, until: float = 0.85) -> bool:
-    """Whether step `index` of `steps` is in Γ: every third among the first 85 %  (the authors' code: 170 of 200)."""
+def is_consistency_step(index: int, steps: int, every: int = 3, until: float = 0.85, since: float = 0.0) -> bool:
+    """Whether step `index` of `steps` is in Γ: every third among the first 85 %  (the authors' code: 170 of 200).
+
+    since: the share of the steps that passes before, 0.15 for the last 85 %.
+    """
     index, steps, every = checks.integer("index", index, 0), checks.integer("steps", steps), checks.integer("every", every)
     until = checks.number("until", until, least=0)
-    return index % every == 0 and index < until * steps
+    since = checks.number("since", since, least=0)
+    return index % every == 0 and since * steps <= index < until * steps

@@ -30,7 +30,8 @@ def treg(
     lam: float = 1e-4,  # λ of the pixel step
     iterations: int | None = None,  # of the pixel step: 5 of conjugate gradient (linear A), 50 of projected gradient (nonlinear A)
     every: int = 3,  # Γ: every third …
-    until: float = 0.85,  # … among the first 85 % of the steps
+    until: float = 0.85,  # … among the first 85 % of the steps …
+    since: float = 0.0,  # … but for this share of them
     negation: str | None = "hidden",
     negation_learning_rate: float = 1e-3,
     negation_iterations: int = 10,
@@ -50,7 +51,7 @@ def treg(
     """
     problem = pose(prior, operator, y, prompt, null_prompt, steps, seed)
     y, c, generators = problem.y, problem.text, problem.generators
-    check_settings(prior, guidance_scale, lam, every, until, negation, negation_learning_rate, negation_iterations)
+    check_settings(prior, guidance_scale, lam, every, until, since, negation, negation_learning_rate, negation_iterations)
     solve_pixels = pixel_solver(operator, iterations, start, problem)
     latent_shape = (len(y), *prior.latent_shape(problem.size))
 
@@ -64,7 +65,7 @@ def treg(
             noise = guided_noise(prior, z_t, t, c, null, guidance_scale)
             z0 = tweedie(z_t, noise, alpha_bar)
             x_hat = None
-            if is_consistency_step(index, steps, every, until):
+            if is_consistency_step(index, steps, every, until, since):
                 # Pixel step: the image near D(ẑ₀) that explains y
                 x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam)
                 # Adaptive negation: the null text moves away from what that image shows
@@ -112,6 +113,7 @@ def check_settings(
     lam: float,
     every: int,
     until: float,
+    since: float,
     negation: str | None,
     negation_learning_rate: float,
     negation_iterations: int,
@@ -121,6 +123,7 @@ def check_settings(
     checks.number("lam", lam, above=0)
     checks.integer("every", every)
     checks.number("until", until, least=0, most=1)
+    checks.number("since", since, least=0, most=1)
     checks.one_of("negation", negation, ("hidden", "projected", None))
     checks.number("negation_learning_rate", negation_learning_rate, above=0)
     checks.integer("negation_iterations", negation_iterations)
