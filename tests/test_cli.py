@@ -22,7 +22,7 @@ import treg_edu as te
 from treg_edu import bench, checks, cli, files, images
 from treg_edu.cli import errors
 from treg_edu.cli import measured as measurements
-from treg_edu.experiments import phase, quick
+from treg_edu.experiments import phase, quick, settings
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
 
@@ -576,6 +576,12 @@ def test_help_names_every_command():
         (["demo"], quick, "demo", {"images": 3, "seeds": 8, "out": Path("out"), "device": "cpu"}),
         (["experiment", "quick", "--seeds", 2], quick, "run", {"images": 32, "seeds": 2, "out": Path("out"), "device": "cpu"}),
         (["experiment", "phase"], phase, "run", {"images": 32, "seeds": 8, "out": Path("out"), "device": "cpu"}),
+        (
+            ["experiment", "settings", "--instruments", "sr,phase"],
+            settings,
+            "run",
+            {"images": 96, "seeds": 2, "instruments": ["sr", "phase"], "out": Path("out"), "device": "cpu"},
+        ),
         (["bench"], bench, "run", {"repetitions": 5}),
         (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "many": 0, "out": Path("out"), "device": "cpu"}),
     ],

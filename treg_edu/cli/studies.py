@@ -44,6 +44,22 @@ experiment_app.command("quick")(study("quick", "run", "The paper's main comparis
 experiment_app.command("phase")(study("phase", "run", of_phase, least=1))
 
 
+@experiment_app.command("settings")
+@one_line_errors
+def settings(
+    images: Annotated[int, typer.Option(min=2, help="How many tuning pictures.")] = 96,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Reconstructions of each.")] = 2,
+    instruments: Annotated[str, typer.Option(help="Which, separated by commas.")] = "sr,blur,boxes,gamma,phase",
+    out: Annotated[Path, typer.Option(help="Folder for the results; a search that was killed goes on in it.")] = Path("out"),
+    device: Device = "cpu",
+) -> None:
+    """Search for the settings of TReg that suit the prior, on the tuning pictures; hours."""
+    from treg_edu.experiments import settings
+
+    check_device(device)
+    settings.run(images=images, seeds=seeds, instruments=instruments.split(","), out=out, device=device)
+
+
 @one_line_errors
 def bench(repetitions: Annotated[int, typer.Option(min=1, max=1000, help="Timings of each side; medians are compared.")] = 5) -> None:
     """Measure speed on this machine, as ratios: solvers, operators, imports.

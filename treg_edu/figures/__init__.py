@@ -11,6 +11,7 @@ from .latent_data_consistency import along_trajectory, cg_iterations, over_measu
 from .phase_retrieval_symmetries import convergence, copies_found, found_shifts, over_magnitudes
 from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
+from .settings import quality_and_time
 from .text_regularization import paired, seeds_and_deviation, text_weight, texts
 from .treg import problems, retrieved, solver
 
@@ -38,6 +39,7 @@ __all__ = [
     "picture_rows",
     "pixel_step",
     "problems",
+    "quality_and_time",
     "retrieved",
     "sample_sheet",
     "scores",
