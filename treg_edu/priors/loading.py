@@ -203,6 +203,7 @@ def readable(name: str, folder: Path) -> Iterator[None]:
         raise kind(f"{name}: got {str(folder)!r}, which {what} ({reason}), expected a complete model") from error
 
 
+MOST_LAYERS, LARGEST_SIZE = 1000, 10**6
 POINTER = b"version https://git-lfs"
 """What a file begins with that git-lfs has not fetched."""
 
@@ -236,6 +237,8 @@ def damage(file: Path) -> str | None:
         return f"no JSON: {error}" if file.suffix == ".json" and not isinstance(error, OSError) else str(error)
     if not isinstance(content, dict):
         return "no JSON object"
+    if file.name == "config.json" and (huge := oversized(content)):
+        return f"{huge} is larger than in any network"
     if not file.name.endswith(".safetensors.index.json"):
         return None
     shards = content.get("weight_map")
@@ -243,6 +246,17 @@ def damage(file: Path) -> str | None:
         return "without a weight_map"
     lost = sorted({str(shard) for shard in shards.values() if not (file.parent / str(shard)).is_file()})
     return f"it names {', '.join(lost)}, which {'is' if len(lost) == 1 else 'are'} not there" if lost else None
+
+
+def oversized(config: dict[str, Any]) -> str | None:
+    """The first entry of a network's configuration that no network has, and which would be built for hours: "name: number"."""
+    for name, value in config.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict) and (inner := oversized(one)):
+                return inner
+            if isinstance(one, (int, float)) and abs(one) > (MOST_LAYERS if "layers" in name else LARGEST_SIZE):
+                return f"{name}: {one}"
+    return None
 
 
 def fitting_tokenizer(name: str, tokenizer: Any, config: Any) -> None:
