@@ -58,17 +58,6 @@ def test_decode_is_the_decoder_in_0_1(prior):
     torch.testing.assert_close(prior.decode(z), picture)
 
 
-def test_the_memory_format_of_the_autoencoder_shows_in_no_value_and_no_tensor(prior):
-    other = copy.copy(prior)
-    other.vae = copy.deepcopy(prior.vae).to(memory_format=torch.contiguous_format)
-    assert prior.vae.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
-    assert not other.vae.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
-    x, z = rand(2, 3, 64, 64), randn(2, 4, 16, 16)
-    torch.testing.assert_close(prior.encode(x), other.encode(x), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(prior.decode(z), other.decode(z), rtol=1e-4, atol=1e-5)
-    assert prior.encode(x).is_contiguous() and prior.decode(z).is_contiguous()
-
-
 def test_the_scaling_factor_is_honoured(prior):
     other, old, x, z = rescaled(prior, 0.18215), prior.vae.config.scaling_factor, rand(1, 3, 64, 64), randn(1, 4, 16, 16)
     torch.testing.assert_close(other.encode(x), prior.encode(x) * 0.18215 / old)

@@ -44,9 +44,8 @@ class LatentDiffusion(DiffusionPrior):
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """E(x): the posterior mean, scaled.  (B, 3, H, W) in [0, 1] → (B, 4, h, w)."""
-        latents = self.vae.encode(2 * x.to(self.device, self.dtype) - 1).latent_dist.mode()
-        return (latents * self.vae.config.scaling_factor).contiguous()  # whatever memory format the networks like best
+        return self.vae.encode(2 * x.to(self.device, self.dtype) - 1).latent_dist.mode() * self.vae.config.scaling_factor
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """D(z).  (B, 4, h, w) → (B, 3, H, W), not clamped, so that gradients and linear operators see all of it."""
-        return (self.vae.decode(z.to(self.device, self.dtype) / self.vae.config.scaling_factor).sample / 2 + 0.5).contiguous()
+        return self.vae.decode(z.to(self.device, self.dtype) / self.vae.config.scaling_factor).sample / 2 + 0.5
