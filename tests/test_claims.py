@@ -115,8 +115,8 @@ def both(name):
         (CARD, f"samples, judge's top-1 / top-5 {both('samples')}"),
         (CARD, f"the same samples in {EVALUATION['samples, few steps']['steps']} steps {both('samples, few steps')}"),
         (CARD, f"one sample of each of {EVALUATION['paraphrases']['texts']} paraphrases, judge's top-1 / top-5 {both('paraphrases')}"),
-        (README, f"{percent(EVALUATION['samples']['top1'])} of {EVALUATION['samples']['prompts']} unpicked samples right"),
-        (README, f"kept from training it names {percent(EVALUATION['judge']['top1'])}"),
+        (README, f"{percent(EVALUATION['samples']['top1'])} of {EVALUATION['samples']['prompts']} unselected samples correctly"),
+        (README, f"It names {percent(EVALUATION['judge']['top1'])} of the real held-out pictures"),
         (README, f"The prior's own CLIP names {percent(EVALUATION['clip']['top1'])}"),
     ],
 )

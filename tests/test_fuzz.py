@@ -43,7 +43,7 @@ def test_a_case_depends_on_seed_and_index_alone(kind, tmp_path):
 
 def test_every_kind_has_cases_and_every_command_is_tried(tmp_path):
     assert set(map(fuzz_cases.kind_of, range(10))) == set(fuzz_cases.KINDS)
-    tried = {" ".join(fuzz_cases.options(Random(seed), make_folder(tmp_path / str(seed))).argv[:2]) for seed in range(150)}
+    tried = {" ".join(fuzz_cases.options(Random(seed), make_folder(tmp_path / str(seed))).argv[:2]) for seed in range(300)}
     for command in fuzz_cases.commands():
         assert any(words.startswith(command) for words in tried), command
 
@@ -122,7 +122,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("why", PLANTED)
 def test_what_is_planted_is_found_and_kept(why, tmp_path):
-    limits = fuzz.Limits(seconds=1.5, most=fuzz.resident(os.getpid()) + 2**28)
+    limits = fuzz.Limits(seconds=20 if why == "GiB" else 1.5, most=fuzz.resident(os.getpid()) + 2**28)
     told = fuzz.alone(0, 1, PLANTED[why], tmp_path, limits)
     assert why in told["why"]
     assert json.loads((tmp_path / "0-1" / "case.json").read_text())["argv"] == told["argv"]

@@ -7,12 +7,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from diffusers.configuration_utils import FrozenDict
 from test_public import FOUND
 
 import treg_edu as te
 from treg_edu import bench, consistency, diffusion, figures, images, metrics, noise, operators, phase_retrieval, widgets
 from treg_edu.experiments import phase, quick
 from treg_edu.operators import FourierMagnitude, GaussianBlur, Inpainting, SuperResolution
+from treg_edu.priors import PixelDiffusion
 
 
 def rand(*shape, seed=0):
@@ -53,12 +55,21 @@ def steps_of_treg(prior):
     return list(te.treg(prior, SuperResolution(16), Y, "fox", **TREG))
 
 
+def pixel_prior(prior, patch_size):
+    """Of the parts of the bundled prior, and a network of 48 channels that is none."""
+    unet = torch.nn.Module()
+    unet.config = FrozenDict({**prior.unet.config, "in_channels": 48})
+    parts = unet, prior.tokenizer, prior.text_encoder, prior.scheduler, prior.clip, prior.image_mean, prior.image_std
+    return PixelDiffusion(*parts, patch_size=patch_size)
+
+
 # {function.argument: (a good value, what is made of it)}
 CALLS = {
-    "LatentDiffusion.latent_shape.size": (64, lambda n, prior: prior.latent_shape(n)),
-    "LatentDiffusion.timesteps.steps": (3, lambda n, prior: prior.timesteps(n)),
-    "LatentDiffusion.alpha_bar.t": (3, lambda n, prior: prior.alpha_bar(n)),
-    "LatentDiffusion.predict_noise.t": (3, lambda n, prior: prior.predict_noise(normal(1, 4, 16, 16), n, prior.embed_text("fox"))),
+    "DiffusionPrior.latent_shape.size": (64, lambda n, prior: prior.latent_shape(n)),
+    "DiffusionPrior.timesteps.steps": (3, lambda n, prior: prior.timesteps(n)),
+    "DiffusionPrior.alpha_bar.t": (3, lambda n, prior: prior.alpha_bar(n)),
+    "DiffusionPrior.predict_noise.t": (3, lambda n, prior: prior.predict_noise(normal(1, 4, 16, 16), n, prior.embed_text("fox"))),
+    "PixelDiffusion.__init__.patch_size": (4, lambda n, prior: pixel_prior(prior, n).latent_shape(64)),
     "treg.steps": (2, lambda n, prior: treg(prior, steps=n)),
     "treg.iterations": (2, lambda n, prior: treg(prior, iterations=n)),
     "treg.every": (2, lambda n, prior: treg(prior, every=n)),

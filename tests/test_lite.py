@@ -137,6 +137,6 @@ def test_clip_and_judge_begin_from_photographs(wheels, tmp_path):
     recipes.train_clip(corpus, runs, 1e-3, wheels, [corpus])
     recipes.train_judge(corpus, runs, 1e-3, wheels, [corpus])
     stem = published(0)["_conv_stem.weight"], published(1)["_conv_stem.weight"]
-    towers = AutoModel.from_pretrained(runs / "clip" / "final").vision_model, recipes.load_judge_towers(runs / "judge" / "final")[0]
+    towers = AutoModel.from_pretrained(runs / "clip" / "final").vision_model, recipes.load_judge_towers("out", runs / "judge" / "final")[0]
     for weight, tower in zip(stem, towers):
         assert torch.equal(tower.embeddings.convolution.weight, weight)

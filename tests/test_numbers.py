@@ -78,6 +78,7 @@ CALLS = {
 }
 
 NOT_HERE = {"number.least", "number.most", "number.above"}  # of treg_edu.checks
+NOT_HERE |= {"PixelDiffusion.denoise.sigma", "PixelDiffusion.forward.sigma"}  # one or a batch of them: test_pixel_diffusion
 NOT_HERE |= {"guide.guidance_scale"}  # the formula alone, which a reader may also give a tensor
 
 

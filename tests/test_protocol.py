@@ -90,7 +90,7 @@ def test_the_page_runs_as_printed(prior, monkeypatch):
 BAD = object()
 TREG = {
     "prior": None, "operator": None, "y": "nonsense", "prompt": 3, "null_prompt": BAD, "steps": 2.0, "guidance_scale": True, "lam": 0,
-    "iterations": True, "every": 2.0, "until": 2, "negation": "both", "negation_learning_rate": 0, "negation_iterations": 0,
+    "iterations": True, "every": 2.0, "until": 2, "since": -1, "negation": "both", "negation_learning_rate": 0, "negation_iterations": 0,
     "start": "x", "seed": 0.5,
 }  # fmt: skip
 SAMPLE = {"prior": None, "prompt": 3, "steps": True, "guidance_scale": -1, "seed": "0", "null_prompt": BAD, "size": 2.5}
