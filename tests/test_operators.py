@@ -376,6 +376,13 @@ def test_gamma_survives_what_leaves_the_range():
     assert slope.isfinite().all() and slope[..., [0, 5]].abs().max() == 0
 
 
+def test_the_slope_of_gamma_is_computed_in_float32():
+    operator, x, v = GammaCorrection(10), torch.full((1, 3, 4, 4), 0.2), torch.ones(1, 3, 4, 4)
+    found = operator.A_vjp(x.bfloat16(), v.bfloat16())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), operator.A_vjp(x.bfloat16().float(), v), rtol=2**-8, atol=0)  # rounded once
+
+
 # Against other implementations
 
 

@@ -216,3 +216,10 @@ def test_a_network_that_takes_the_guidance_as_an_input_is_refused(parts):
     unet.register_to_config(time_cond_proj_dim=8)
     with pytest.raises(te.checks.ArgumentError, match="^unet: got one that takes ω as an input"):
         both(parts | {"unet": unet})
+
+
+def test_latents_that_are_shifted_are_refused(parts):
+    vae = copy.deepcopy(parts["vae"])
+    vae.register_to_config(shift_factor=0.1)
+    with pytest.raises(te.checks.ArgumentError, match="^vae: got one with shift_factor 0.1"):
+        both(parts | {"vae": vae})

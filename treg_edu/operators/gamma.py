@@ -31,9 +31,10 @@ class GammaCorrection(Operator):
 
     def A_vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """J(x)ᵀ v = γ x^(γ−1) v;  s^(γ−1) v below s;  0 outside [0, 1], where the clamp is flat."""
-        power = x.clamp(SMALLEST_GREY, 1) ** (self.exponent - 1)
-        slope = torch.where(x < SMALLEST_GREY, power, self.exponent * power)
-        return torch.where((x >= 0) & (x <= 1), slope * v, 0)
+        grey = at_least_float32(x)
+        power = grey.clamp(SMALLEST_GREY, 1) ** (self.exponent - 1)
+        slope = torch.where(grey < SMALLEST_GREY, power, self.exponent * power)
+        return torch.where((grey >= 0) & (grey <= 1), slope * v, 0).to(v.dtype)
 
     def A_dagger(self, y: torch.Tensor) -> torch.Tensor:
         """The exact inverse, y max(y, s^γ)^(1/γ−1); noise that left [0, 1] is clamped.  y: (B, C, H, W)."""

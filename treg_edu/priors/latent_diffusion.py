@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from .. import checks
 from .base import DiffusionPrior
 
 __all__ = ["LatentDiffusion"]
@@ -29,6 +30,8 @@ class LatentDiffusion(DiffusionPrior):
         image_std: Sequence[float],
         recommended: dict[str, dict[str, Any]] | None = None,
     ) -> None:
+        shift = vae.config.get("shift_factor")
+        checks.expect(not shift, "vae", f"one with shift_factor {shift}", "one whose latents are scaled alone")
         self.vae = vae.requires_grad_(False).eval()
         super().__init__(unet, tokenizer, text_encoder, scheduler, clip, image_mean, image_std, recommended)
 
