@@ -45,9 +45,11 @@ def treg(
     negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
     projection; None leaves c_∅ alone.  start: (B, 3, H, W), where the pixel steps of a nonlinear A descend from, such as the result of HIO;
     None means from D(ẑ₀), which knows the text.
+    Ranges: steps, iterations, every, negation_iterations ≥ 1; guidance_scale ≥ 0; lam, negation_learning_rate > 0; 0 ≤ since, until ≤ 1.
     Defaults are the authors' (for Stable Diffusion 1.5 at 512×512); `prior.recommended["treg"]` holds what suits another prior.
 
-    Checks everything at the call.  Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.
+    Checks everything at the call: ArgumentError, `name: got …, expected …`.
+    Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.
     """
     problem = pose(prior, operator, y, prompt, null_prompt, steps, seed)
     y, c, generators = problem.y, problem.text, problem.generators
@@ -61,19 +63,19 @@ def treg(
         z_t = normal(generators, latent_shape, prior.device, prior.dtype)
         for index, (t, t_prev) in enumerate(problem.timesteps):
             alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
-            # The clean latent that the text asks for: guidance, then Tweedie
+            # The clean latent that the text asks for: guidance, ε̂ = ε_∅ + ω (ε_c − ε_∅), then Tweedie, ẑ₀ = (z_t − √(1 − ᾱ) ε̂) / √ᾱ
             noise = guided_noise(prior, z_t, t, c, null, guidance_scale)
             z0 = tweedie(z_t, noise, alpha_bar)
             x_hat = None
             if is_consistency_step(index, steps, every, until, since):
-                # Pixel step: the image near D(ẑ₀) that explains y
+                # Pixel step: the image near D(ẑ₀) that explains y, x̂ = argmin ‖y − A(x)‖² + λ ‖x − D(ẑ₀)‖²
                 x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam)
-                # Adaptive negation: the null text moves away from what that image shows
+                # Adaptive negation: the null text moves away from what that image shows, c_∅ = argmin ⟨T_img(x̂), c_∅⟩
                 if negation:
                     feature = prior.embed_images(x_hat)
                     feature = prior.to_hidden_space(feature) if negation == "projected" else feature
                     null = adaptive_negation(null, feature, negation_learning_rate, negation_iterations)
-                # Latent step: between E(x̂) and ẑ₀, then down one noise level with part of the noise renewed
+                # Latent step: ẑ = ᾱ′ E(x̂) + (1 − ᾱ′) ẑ₀, then down one noise level with part of the noise renewed
                 z0 = latent_step(prior.encode(x_hat), z0, alpha_bar_prev)
                 fresh = normal(generators, latent_shape, prior.device, prior.dtype)
                 z_next = renoise(z0, noise, fresh, alpha_bar_prev)
