@@ -98,9 +98,9 @@ def answer_without_pictures(case):
 
 
 def take_memory(case):
-    held = bytearray(2**29)
+    held = bytearray(2**31)  # a forked child begins smaller than its parent, whose mapped files it does not hold
     held[::4096] = b"x" * len(held[::4096])
-    time.sleep(0.2)
+    time.sleep(1)
     say(LINE)
 
 
