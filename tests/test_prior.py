@@ -110,7 +110,8 @@ def test_sets_are_compared_by_as_many_of_each(prior, judge, monkeypatch):
     monkeypatch.setattr(evaluate, "draw", lambda prior, prompts, steps: images.load("heldout")[0][: len(prompts)])
     distances = evaluate.set_distances(prior, judge, 200)
     assert distances["samples"] < distances["training images"] and abs(distances["training images"]) < 0.1
-    monkeypatch.setattr(evaluate, "draw", lambda prior, prompts, steps: torch.rand(len(prompts), 3, 64, 64))
+    seeded = torch.Generator().manual_seed(0)
+    monkeypatch.setattr(evaluate, "draw", lambda prior, prompts, steps: torch.rand(len(prompts), 3, 64, 64, generator=seeded))
     assert evaluate.set_distances(prior, judge, 50)["samples"] > 10 * abs(distances["training images"])  # noise is far from all of them
 
 

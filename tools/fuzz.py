@@ -35,6 +35,8 @@ from pathlib import Path
 import fuzz_cases
 from fuzz_verdict import Ended, complaint, tree
 
+from treg_edu import files
+
 BATCH, POLL = 40, 0.02
 ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "COLUMNS": "200"}
 Target = Callable[[fuzz_cases.Case], object]
@@ -68,9 +70,7 @@ class Tally:
             print(f"case {told['case']} ({told['kind']}): {told['why']}; argv {json.dumps(told['argv'])[:1000]}", flush=True)
 
     def write(self, path: Path) -> None:
-        beside = path.with_name(f".{path.name}-{os.getpid()}.part")
-        beside.write_text(json.dumps(vars(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, path)
+        files.write_text(path, json.dumps(vars(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path, seed: int, kinds: list[str]) -> "Tally":

@@ -204,6 +204,7 @@ def readable(name: str, folder: Path) -> Iterator[None]:
 
 
 MOST_LAYERS, LARGEST_SIZE = 1000, 10**6
+"""No network has more layers, or a larger width, side or vocabulary; one of a damaged configuration would be built for hours."""
 POINTER = b"version https://git-lfs"
 """What a file begins with that git-lfs has not fetched."""
 
