@@ -70,7 +70,7 @@ def treg(
             if is_consistency_step(index, steps, every, until, since):
                 # Pixel step: the image near D(ẑ₀) that explains y, x̂ = argmin ‖y − A(x)‖² + λ ‖x − D(ẑ₀)‖²
                 x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam)
-                # Adaptive negation: the null text moves away from what that image shows, c_∅ = argmin ⟨T_img(x̂), c_∅⟩
+                # Adaptive negation: the null text moves away from what that image shows, by Adam down ⟨T_img(x̂), c_∅⟩
                 if negation:
                     feature = prior.embed_images(x_hat)
                     feature = prior.to_hidden_space(feature) if negation == "projected" else feature
