@@ -11,7 +11,7 @@ import torch
 
 from . import checks, files
 from .priors.base import as_list, resized
-from .priors.loading import fitting_tokenizer, readable, weights, without_reports
+from .priors.model_files import fitting_tokenizer, readable, weights, without_reports
 
 __all__ = ["Judge", "load_judge"]
 

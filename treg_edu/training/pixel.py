@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .. import checks
-from ..priors.loading import weights
+from ..priors.model_files import weights
 from ..priors.pixel_diffusion import to_patches
 from . import data, loop, unet
 from .clip import WIDTH

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from .. import checks, files, images, metrics
 from ..priors import load_prior
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
-from ..priors.loading import readable, weights, without_reports
+from ..priors.model_files import readable, weights, without_reports
 from ..priors.pixel_diffusion import to_patches
 from . import clip, data, lite, pixel, prior, robust, spoilt, unet, vae
 from . import corpus as corpora

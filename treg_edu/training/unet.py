@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .. import checks, files
-from ..priors.loading import weights
+from ..priors.model_files import weights
 from . import data, loop, spoilt
 from .clip import WIDTH, said_by
 from .robust import latents_of
