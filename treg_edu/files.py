@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "is_leftover",
     "json_text",
     "read_json",
+    "remove_empty",
     "results_folder",
     "shipped",
     "write_figure",
@@ -145,9 +146,7 @@ def written_folder(out: Path, results: tuple[str, ...] = ()) -> Iterator[Path]:
         yield part
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
-        for parent in new_parents:  # innermost first; what someone else has written to since stays
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+        remove_empty(new_parents)
         raise
     names = [file.name for file in part.iterdir()]
     try:
@@ -156,6 +155,13 @@ def written_folder(out: Path, results: tuple[str, ...] = ()) -> Iterator[Path]:
         places = str(part) if all((part / name).exists() for name in names) else f"{part} and {out}" if part.exists() else str(out)
         came = f"{str(out)!r}, which cannot be written to ({error.strerror})"
         checks.fail("out", came, f"a folder, new or not; the results are in {places}")
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove the folders, innermost first, but for those that someone else has written to since."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 PART = ".treg-edu-part-"

@@ -99,9 +99,7 @@ def replacing(folder: str | Path, keep: Sequence[str] = ()) -> Iterator[Path]:
                 shutil.copy2(folder / name, beside / name)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
-        for parent in new_parents:  # innermost first
-            if not any(parent.iterdir()):
-                parent.rmdir()
+        files.remove_empty(new_parents)
         raise
     if folder.exists():
         os.replace(folder, old)
