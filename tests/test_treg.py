@@ -410,7 +410,7 @@ def test_features_and_states_of_different_widths(prior, monkeypatch):
 
 
 def test_pictures_far_from_the_training_size_are_solved_with_a_warning(prior):
-    with pytest.warns(UserWarning, match="means images of 16×16; this prior was trained on 64×64. It knows no pictures so small"):
+    with pytest.warns(UserWarning, match="means images of 16×16; this prior was trained on 64×64. It was not trained on images this small"):
         run(prior, SuperResolution(4), rand(1, 3, 4, 4), "fox", steps=1)
 
 

@@ -37,7 +37,7 @@ class Step:
 
 
 def check_prior(prior: Any) -> None:
-    """What predicts noise is a prior."""
+    """Check that `prior` predicts noise."""
     is_prior = callable(getattr(prior, "predict_noise", None))
     checks.expect(is_prior, "prior", repr(prior), "a prior, such as load_prior() gives", checks.ArgumentTypeError)
 

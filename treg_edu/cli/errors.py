@@ -2,7 +2,7 @@
 
 What a user can mend is one line on stderr, `error: name: got …, expected …`, and exit code 2; `--debug` shows its traceback as well.
 A bug is a traceback and exit code 1.  SIGTERM and SIGHUP end a command as Ctrl-C does, with its cleaning up.
-No failure to print ends a command: characters that a stream lacks are replaced, and what cannot be printed is dropped.
+A command never ends because printing failed: characters that a stream lacks are replaced, and what cannot be printed is dropped.
 """
 
 import errno
@@ -218,7 +218,7 @@ def steady_streams() -> Iterator[tuple[SteadyStream, SteadyStream]]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit(128 + n), so that a command cleans up; what is ignored, as under nohup, stays so."""
+    """SIGTERM and SIGHUP raise SystemExit(128 + n), so that a command cleans up; signals that were ignored, as under nohup, stay ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -18,7 +18,7 @@ Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
 Further = Annotated[
     list[Path],
     typer.Option(
-        default_factory=list, show_default=False, help="What `train further` or `train redraw` wrote, seen beside; may be given twice."
+        default_factory=list, show_default=False, help="What `train further` or `train redraw` wrote, used in addition; may be given twice."
     ),
 ]
 Minutes = Annotated[float, typer.Option(min=0, max=1e6, help="Minutes of computing, over all resumed runs together.")]

@@ -39,7 +39,7 @@ def retrieve(
 ) -> dict[Arm, torch.Tensor]:
     """{arm: (N, seeds, 3, H, W)}: each measurement retrieved from `seeds` starts of its own, by text also with pixel steps begun at HIO's.
 
-    Of its own, since a start that turns one picture tends to turn the next: the intervals over images need independent ones.
+    Each image has its own start, since a start that turns one picture tends to turn the next, and the intervals need independent ones.
     Negation is off: 06_adaptive_negation shows what it adds.
     """
     own = [range(i * seeds, (i + 1) * seeds) for i in range(len(y))]

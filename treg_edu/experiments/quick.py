@@ -44,7 +44,7 @@ NO_TRUTH = {(arm.name, "psnr") for arm in ARMS if arm.text == "other"}  # no tru
 def other_texts(operator: operators.SuperResolution, x: torch.Tensor, labels: Sequence[str]) -> list[str]:
     """For each image the label of another concept, whose training images look most alike when measured.
 
-    A wrong text that could be true, as macarons for ice cream in the paper: it is the wrong text that the data resist least.
+    A wrong text that could be true, as macarons for ice cream in the paper: it is the wrong text whose pictures measure most alike.
     """
     trained, rows = pictures.load("train")
     names = sorted(set(rows["label"]))
@@ -53,7 +53,7 @@ def other_texts(operator: operators.SuperResolution, x: torch.Tensor, labels: Se
     distance = torch.cdist(operator.A(x).flatten(1), coarse)
     for i, label in enumerate(labels):
         for j, name in enumerate(names):
-            if set(name.split()) & set(label.split()):  # "dog face" is no other thing than "dog"
+            if set(name.split()) & set(label.split()):  # "dog face" is the same thing as "dog"
                 distance[i, j] = float("inf")
     return [names[j] for j in distance.argmin(1)]
 

@@ -61,7 +61,7 @@ def warn_of_size(prior: DiffusionPrior, y: torch.Tensor, size: tuple[int, int]) 
     """A picture passed for its measurement is a common slip; it asks for an image many times the size the prior knows."""
     height, width = prior.size
     if min(size) > 4 * max(height, width) or max(size) < min(height, width) / 2:
-        doubt = "Is y the measurement?" if min(size) > max(height, width) else "It knows no pictures so small."
+        doubt = "Is y the measurement?" if min(size) > max(height, width) else "It was not trained on images this small."
         warnings.warn(
             f"y: shape {tuple(y.shape)} means images of {size[0]}×{size[1]}; this prior was trained on {height}×{width}. {doubt}",
             stacklevel=4,
