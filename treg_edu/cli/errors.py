@@ -218,7 +218,7 @@ def steady_streams() -> Iterator[tuple[SteadyStream, SteadyStream]]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit(128 + n), so that a command cleans up; signals that were ignored, as under nohup, stay ignored."""
+    """SIGTERM and SIGHUP raise SystemExit(128 + n), so that a command cleans up; a signal that was ignored (nohup) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

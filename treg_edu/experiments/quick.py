@@ -44,7 +44,7 @@ NO_TRUTH = {(arm.name, "psnr") for arm in ARMS if arm.text == "other"}  # no tru
 def other_texts(operator: operators.SuperResolution, x: torch.Tensor, labels: Sequence[str]) -> list[str]:
     """For each image the label of another concept, whose training images look most alike when measured.
 
-    A wrong text that could be true, as macarons for ice cream in the paper: it is the wrong text whose pictures measure most alike.
+    A wrong text that could be true, as macarons for ice cream in the paper.
     """
     trained, rows = pictures.load("train")
     names = sorted(set(rows["label"]))

@@ -166,7 +166,8 @@ class DiffusionPrior(ABC):
     def alpha_bar(self, t: int) -> torch.Tensor:
         """ᾱ_t, a scalar tensor; for t = −1 the value the scheduler gives the clean latent.
 
-        In float32 at least: 1 − ᾱ_t of the lowest noise levels is 0 in bfloat16. As a scalar tensor it does not change the dtype of what it multiplies.
+        In float32 at least: 1 − ᾱ_t of the lowest noise levels is 0 in bfloat16.
+        As a scalar tensor it does not change the dtype of what it multiplies.
         """
         t = checks.integer("t", t, -1, len(self.scheduler.alphas_cumprod) - 1)
         value = self.scheduler.alphas_cumprod[t] if t >= 0 else self.scheduler.final_alpha_cumprod
