@@ -13,7 +13,7 @@ LEVELS = [
     {"phase_retrieval", "metrics", "images"},
     {"priors"},
     {"judge", "diffusion"},
-    {"consistency", "negation"},
+    {"consistency", "likelihood", "negation"},
     {"solvers"},
     {"figures", "exercises"},
     {"experiments", "training", "pipeline", "deepinv"},

@@ -1,7 +1,6 @@
 """treg_edu.solvers: the table of solvers, and `solve`, which runs one to its end."""
 
 import copy
-import inspect
 
 import pytest
 import torch
@@ -18,17 +17,6 @@ def y():
 
 def test_treg_is_there():
     assert te.SOLVERS["treg"] is te.treg
-
-
-@pytest.mark.parametrize("name", te.SOLVERS)
-def test_all_have_tregs_signature(name):
-    """The same four arguments, the rest by keyword, each with a default."""
-    parameters = inspect.signature(te.SOLVERS[name]).parameters
-    assert list(parameters)[:4] == ["prior", "operator", "y", "prompt"]
-    rest = list(parameters.values())[4:]
-    assert {"steps", "seed"} <= {p.name for p in rest}
-    assert all(p.kind == p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
-    assert te.SOLVERS[name].__doc__
 
 
 def test_solve_is_the_last_step(prior, y):
@@ -66,7 +54,7 @@ def test_without_negation_no_clip_is_needed(prior, y):
 
 
 def test_an_unknown_solver(prior, y):
-    with pytest.raises(ValueError, match="^solver: got 'treq', expected one of 'treg'"):
+    with pytest.raises(ValueError, match="^solver: got 'treq', expected one of .*'treg'"):
         te.solve("treq", prior, OPERATOR, y, "fox")
 
 

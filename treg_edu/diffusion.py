@@ -13,7 +13,20 @@ from . import checks
 from .noise import Seed, generators, normal
 from .priors import DiffusionPrior
 
-__all__ = ["Step", "add_noise", "check_prior", "ddim_step", "guide", "guided_noise", "invert", "sample", "score", "tweedie"]
+__all__ = [
+    "Step",
+    "add_noise",
+    "check_prior",
+    "ddim_step",
+    "ddim_step_eta",
+    "guide",
+    "guided_noise",
+    "invert",
+    "noise_of",
+    "sample",
+    "score",
+    "tweedie",
+]
 
 
 @dataclass(frozen=True)
@@ -22,8 +35,10 @@ class Step:
 
     index: 0, 1, …  t: the timestep just treated.  z_t: the noisy latent it started from, (B, 4, h, w).
     z0: the clean latent it settled on, (B, 4, h, w).  z_next: the latent handed to the next timestep.
+    null_embedding: c_∅ after this step, (B, L, d); None of a solver that knows no text.
     x_hat: the image estimate in [0, 1], (B, 3, H, W), on the steps that made one (consistency steps, and the last), else None.
-    null_embedding: c_∅ after this step, (B, L, d).  misfit: RMS of y − A(x̂) of each sample, (B,), where a solver made an x_hat.
+    misfit: RMS of y − A(x̂) of each sample, (B,), where a solver made an x_hat.
+    A solver without a prior yields its iterations: t counts those that are left, and z_t, z0 and z_next are images.
     """
 
     index: int
@@ -31,7 +46,7 @@ class Step:
     z_t: torch.Tensor
     z0: torch.Tensor
     z_next: torch.Tensor
-    null_embedding: torch.Tensor
+    null_embedding: torch.Tensor | None
     x_hat: torch.Tensor | None = None
     misfit: torch.Tensor | None = None
 
@@ -72,6 +87,16 @@ def tweedie(z_t: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -> 
     return (z_t - (1 - alpha_bar).sqrt() * noise) / alpha_bar.sqrt()
 
 
+def noise_of(z_t: torch.Tensor, z0: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
+    """The noise in z_t, if z0 is the clean latent: the inverse of `tweedie`.
+
+    ε̂ = (z_t − √ᾱ_t ẑ₀) / √(1 − ᾱ_t)
+
+    z_t, z0: (B, 4, h, w).  alpha_bar: scalar tensor in (0, 1).  Returns (B, 4, h, w).
+    """
+    return (z_t - alpha_bar.sqrt() * z0) / (1 - alpha_bar).sqrt()
+
+
 def ddim_step(z0: torch.Tensor, noise: torch.Tensor, alpha_bar_prev: torch.Tensor) -> torch.Tensor:
     """The deterministic step to the next lower noise level.
 
@@ -80,6 +105,21 @@ def ddim_step(z0: torch.Tensor, noise: torch.Tensor, alpha_bar_prev: torch.Tenso
     z0, noise: (B, 4, h, w).  alpha_bar_prev: scalar tensor in (0, 1].  Returns (B, 4, h, w).
     """
     return alpha_bar_prev.sqrt() * z0 + (1 - alpha_bar_prev).sqrt() * noise
+
+
+def ddim_step_eta(
+    z0: torch.Tensor, noise: torch.Tensor, fresh_noise: torch.Tensor, alpha_bar: torch.Tensor, alpha_bar_prev: torch.Tensor, eta: float
+) -> torch.Tensor:
+    """The step to the next lower noise level with some of the noise renewed.
+
+    z_{t−1} = √ᾱ_{t−1} ẑ₀ + √(1 − ᾱ_{t−1} − s²) ε̂ + s ε,   s = η √((1 − ᾱ_{t−1}) / (1 − ᾱ_t)) √(1 − ᾱ_t / ᾱ_{t−1}),   ε ~ N(0, I)
+                                                            (Song, Meng, Ermon 2021, DDIM, Eqs. 12 and 16)
+
+    eta: η, 0 for `ddim_step`, 1 for the ancestral step of DDPM.  z0, noise, fresh_noise: (B, 4, h, w).
+    alpha_bar, alpha_bar_prev: scalar tensors, 0 < ᾱ_t < ᾱ_{t−1} ≤ 1.  Returns (B, 4, h, w).
+    """
+    s = eta * ((1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)).sqrt()
+    return alpha_bar_prev.sqrt() * z0 + (1 - alpha_bar_prev - s**2).clamp(min=0).sqrt() * noise + s * fresh_noise
 
 
 def guide(null_noise: torch.Tensor, text_noise: torch.Tensor, guidance_scale: float) -> torch.Tensor:

@@ -9,13 +9,14 @@ import torch
 from .. import checks
 from ..diffusion import Step
 from ..priors import DiffusionPrior
+from .dps import dps, ldps
 from .treg import treg
 
 Solver = Callable[..., Iterator[Step]]
 
-SOLVERS: dict[str, Solver] = {"treg": treg}
+SOLVERS: dict[str, Solver] = {"dps": dps, "ldps": ldps, "treg": treg}
 
-__all__ = ["SOLVERS", "Solver", "solve", "treg"]
+__all__ = ["SOLVERS", "Solver", "dps", "ldps", "solve", "treg"]
 
 
 def solve(
@@ -23,7 +24,7 @@ def solve(
     prior: DiffusionPrior,
     operator: Any,
     y: torch.Tensor,
-    prompt: str | Sequence[str],
+    prompt: str | Sequence[str] = "",
     *,
     progress: bool = True,
     **settings: Any,

@@ -9,10 +9,13 @@ import torch
 
 from .. import checks, noise
 from ..diffusion import check_prior
-from ..operators.protocol import check_operator, image_shape
-from ..priors import DiffusionPrior
+from ..operators.protocol import check_operator, image_shape, is_linear
+from ..priors import DiffusionPrior, PixelDiffusion
 
-__all__ = ["Problem", "pose", "warn_of_size"]
+__all__ = ["NONLINEAR", "Problem", "last_image", "linear_alone", "on_pixels", "pose", "warn_of_size"]
+
+NONLINEAR = ("dps", "ldps", "mpgd", "resample", "daps", "treg")
+"""The solvers that take a nonlinear operator as well."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,21 @@ def warn_of_size(prior: DiffusionPrior, y: torch.Tensor, size: tuple[int, int]) 
             f"y: shape {tuple(y.shape)} means images of {size[0]}×{size[1]}; this prior was trained on {height}×{width}. {doubt}",
             stacklevel=4,
         )
+
+
+def on_pixels(solver: str, prior: Any, instead: str) -> None:
+    """A method whose derivation needs the pixels themselves takes no autoencoder.  instead: the solver that does."""
+    came = type(prior).__name__
+    expected = f'a PixelDiffusion, such as load_prior("pixel"): {solver} works on pixels; on latents, {instead}'
+    checks.expect(isinstance(prior, PixelDiffusion), "prior", came, expected, checks.ArgumentTypeError)
+
+
+def linear_alone(solver: str, operator: Any) -> None:
+    """A method that needs Aᵀ, A† or a proximal map in closed form takes no nonlinear operator; the error names what does."""
+    came = f"a nonlinear one, {type(operator).__name__}"
+    checks.expect(is_linear(operator), "operator", came, f"a linear one: {solver} takes no other; {', '.join(NONLINEAR)} do")
+
+
+def last_image(prior: DiffusionPrior, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """D(z), in [0, 1] and in y's precision: the reconstruction."""
+    return prior.decode(z).to(y.dtype).clamp(0, 1)

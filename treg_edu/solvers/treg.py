@@ -47,6 +47,7 @@ def treg(
     None means from D(ẑ₀), which knows the text.
     Ranges: steps, iterations, every, negation_iterations ≥ 1; guidance_scale ≥ 0; lam, negation_learning_rate > 0; 0 ≤ since, until ≤ 1.
     Defaults are the authors' (for Stable Diffusion 1.5 at 512×512); `prior.recommended["treg"]` holds what suits another prior.
+    Page: docs/solvers.md.
 
     Checks everything at the call: ArgumentError, `name: got …, expected …`.
     Yields one `Step` per timestep; the last `x_hat`, (B, 3, H, W) in [0, 1], is the reconstruction.

@@ -1,0 +1,48 @@
+"""The gradient of the misfit, and its way back through what made the image: what DPS and its relatives descend.
+
+    log p(y | x) = −‖y − A(x)‖² / 2σ² + const
+
+No gradient passes through A by autograd where the operator knows J(x)ᵀ v itself, as ours and deepinv's do.
+"""
+
+from typing import Any
+
+import torch
+
+from .operators import inner, vjp
+
+__all__ = ["norm_gradient", "pull_back", "square_gradient"]
+
+
+def square_gradient(operator: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """∇ₓ ½ ‖y − A(x)‖² = J(x)ᵀ (A(x) − y), of each sample.
+
+    x: (B, 3, H, W).  y: (B, …), as A returns it.  Returns (B, 3, H, W).
+    """
+    x = x.detach().to(y.dtype)
+    with torch.no_grad():
+        off = operator.A(x) - y
+    return vjp(operator, x, off)
+
+
+def norm_gradient(operator: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """∇ₓ ‖y − A(x)‖ = J(x)ᵀ (A(x) − y) / ‖A(x) − y‖, of each sample; 0 where the norm is.      (Chung et al. 2023, DPS, Algorithm 1)
+
+    Of the norm, not of its square: its length does not depend on how far off x is.
+    x: (B, 3, H, W).  y: (B, …), as A returns it.  Returns (B, 3, H, W).
+    """
+    x = x.detach().to(y.dtype)
+    with torch.no_grad():
+        off = operator.A(x) - y
+        length = inner(off, off).sqrt()
+        unit = torch.where(length > 0, off / length, 0)
+    return vjp(operator, x, unit.to(off.dtype))
+
+
+def pull_back(gradient: torch.Tensor, made: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """J_{made/source}ᵀ g by autograd: the gradient with respect to what an image or a latent was made of.
+
+    gradient: g, the shape of `made`, which was computed from `source` under `torch.enable_grad()`.  Returns the shape of `source`.
+    """
+    (pulled,) = torch.autograd.grad(made, source, gradient.to(made.dtype))
+    return pulled
