@@ -79,7 +79,7 @@ CALLS = {
 
 NOT_HERE = {"number.least", "number.most", "number.above"}  # of treg_edu.checks
 NOT_HERE |= {"PixelDiffusion.denoise.sigma", "PixelDiffusion.forward.sigma"}  # one or a batch of them: test_pixel_diffusion
-NOT_HERE |= {"guide.guidance_scale"}  # the formula alone, which a reader may also give a tensor
+NOT_HERE |= {"guide.guidance_scale", "ddim_step_eta.eta"}  # the formulas alone, which a reader may also give a tensor
 
 
 def real_arguments():
