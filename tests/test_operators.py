@@ -503,6 +503,16 @@ def test_conjugate_gradient_leaves_a_solved_sample_alone():
     assert torch.equal(result[0], x[0]) and not torch.equal(result[1], x[1])
 
 
+def test_conjugate_gradient_from_anywhere_to_zero():
+    """With b = 0 no residual is small relative to b, and ⟨p, M p⟩ underflows in the end."""
+    for seed in (4, 47):
+        generator = torch.Generator().manual_seed(seed)
+        M = torch.randn(12, 12, generator=generator)
+        M = M @ M.T + 0.1 * torch.eye(12)
+        x = conjugate_gradient(lambda v: v @ M, torch.zeros(3, 12), torch.randn(3, 12, generator=generator), iterations=2000)
+        assert x.abs().max() < 1e-4
+
+
 def test_conjugate_gradient_stops_when_all_are_solved_and_handles_zero():
     calls = []
     b = torch.zeros(2, 3)

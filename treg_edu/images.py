@@ -200,8 +200,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def to_pil(x: torch.Tensor) -> Image.Image:
     """One image (1, 3, H, W) or (3, H, W) in [0, 1] as an 8-bit Pillow image."""
     x = checks.images("x", x[None] if isinstance(x, torch.Tensor) and x.ndim == 3 else x)
-    if len(x) != 1:
-        raise ValueError(f"x: got a batch of {len(x)}, expected one image (1, 3, H, W); index the batch")
+    checks.expect(len(x) == 1, "x", f"a batch of {len(x)}", "one image (1, 3, H, W); index the batch")
     pixels = (x[0].detach().cpu().float().clamp(0, 1) * 255).round().byte()
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
@@ -209,8 +208,7 @@ def to_pil(x: torch.Tensor) -> Image.Image:
 def save(x: torch.Tensor, path: str | os.PathLike) -> Path:
     """Write one image (1, 3, H, W) as PNG and return the path; an interrupted write leaves no half file under it."""
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"path: got {str(path)!r}, expected a name ending in .png")
+    checks.expect(path.suffix.lower() == ".png", "path", repr(str(path)), "a name ending in .png")
     picture = to_pil(x)
     with files.written_beside(path) as beside:
         picture.save(beside, format="PNG")

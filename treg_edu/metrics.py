@@ -76,8 +76,8 @@ def _pair(x_hat: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     """Both images checked and of one shape, a single truth repeated for every reconstruction."""
     checks.images("x_hat", x_hat)
     checks.images("x", x)
-    if x.shape != x_hat.shape and x.shape != (1, *x_hat.shape[1:]):
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected that of x_hat, {tuple(x_hat.shape)}, or a batch of 1")
+    fits = x.shape in (x_hat.shape, (1, *x_hat.shape[1:]))
+    checks.expect(fits, "x", f"shape {tuple(x.shape)}", f"that of x_hat, {tuple(x_hat.shape)}, or a batch of 1")
     return x_hat, x.to(x_hat).expand_as(x_hat)
 
 
@@ -106,8 +106,7 @@ def pixel_variance(x_hats: torch.Tensor) -> torch.Tensor:
 
     x_hats: (S, 3, H, W), S ≥ 2 reconstructions of one measurement.  Returns a scalar; unbiased (divided by S − 1).
     """
-    if len(checks.images("x_hats", x_hats)) < 2:
-        raise ValueError("x_hats: got 1 reconstruction, expected at least 2 of one measurement")
+    checks.expect(len(checks.images("x_hats", x_hats)) >= 2, "x_hats", "1 reconstruction", "at least 2 of one measurement")
     return x_hats.var(dim=0).mean()
 
 
@@ -129,8 +128,7 @@ def clip_similarity(image_features: torch.Tensor, text_features: torch.Tensor) -
     image_features: (B, d).  text_features: (B, d), or (1, d) for one text.  Returns (B,).
     """
     (images, d), texts = image_features.shape, text_features.shape
-    if texts not in {(images, d), (1, d)}:
-        raise ValueError(f"text_features: got shape {tuple(texts)}, expected ({images}, {d}) or (1, {d})")
+    checks.expect(texts in {(images, d), (1, d)}, "text_features", f"shape {tuple(texts)}", f"({images}, {d}) or (1, {d})")
     return (normalize(image_features, dim=1) * normalize(text_features, dim=1)).sum(dim=1)
 
 
@@ -138,8 +136,8 @@ def clip_similarity(image_features: torch.Tensor, text_features: torch.Tensor) -
 def similarity(model: Any, x_hat: torch.Tensor, text: str | Sequence[str]) -> torch.Tensor:
     """`clip_similarity` of images and their texts.  x_hat: (B, 3, H, W).  text: a string or a list of B.  Returns (B,)."""
     texts = [text] if isinstance(text, str) else list(text)
-    if len(texts) not in {1, len(checks.images("x_hat", x_hat))}:
-        raise ValueError(f"text: got {len(texts)} strings, expected one, or one for each of the {len(x_hat)} images")
+    fits = len(texts) in {1, len(checks.images("x_hat", x_hat))}
+    checks.expect(fits, "text", f"{len(texts)} strings", f"one, or one for each of the {len(x_hat)} images")
     return clip_similarity(model.embed_images(x_hat), model.embed_labels(texts))
 
 
@@ -182,8 +180,8 @@ def mmd(features_a: torch.Tensor, features_b: torch.Tensor) -> torch.Tensor:
     features_a: (N, d).  features_b: (M, d), N, M ≥ 2.  Returns a scalar.
     """
     for name, features in {"features_a": features_a, "features_b": features_b}.items():
-        if features.ndim != 2 or len(features) < 2 or features.shape[1] != features_a.shape[1]:
-            raise ValueError(f"{name}: got shape {tuple(features.shape)}, expected (N, d), N ≥ 2, one d for both sets")
+        fits = features.ndim == 2 and len(features) >= 2 and features.shape[1] == features_a.shape[1]
+        checks.expect(fits, name, f"shape {tuple(features.shape)}", "(N, d), N ≥ 2, one d for both sets")
     a, b = features_a.double(), features_b.double()
     return _mean_off_diagonal(_cubic(a, a)) + _mean_off_diagonal(_cubic(b, b)) - 2 * _cubic(a, b).mean()
 
@@ -209,10 +207,9 @@ def confidence_interval(values: Any, level: float = 0.95, n: int = 2000, seed: i
     values: (N,) or (N, …), N ≥ 2, finite.  Returns three floats, or three arrays (…).
     """
     values = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
-    if values.ndim == 0 or len(values) < 2:
-        raise ValueError(f"values: got shape {values.shape}, expected (N,) or (N, …) with N ≥ 2 samples")
-    if not np.isfinite(values).all():
-        raise ValueError("values: got some that are not finite (the PSNR of equal images is infinite), expected finite ones")
+    checks.expect(values.ndim > 0 and len(values) >= 2, "values", f"shape {values.shape}", "(N,) or (N, …) with N ≥ 2 samples")
+    finite = np.isfinite(values).all()
+    checks.expect(finite, "values", "some that are not finite (the PSNR of equal images is infinite)", "finite ones")
     level = checks.number("level", level)
     checks.expect(0 < level < 1, "level", level, "between 0 and 1, such as 0.95")
     n, seed = checks.integer("n", n), checks.integer("seed", seed, 0)

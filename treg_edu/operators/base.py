@@ -125,7 +125,8 @@ def conjugate_gradient(
     iterations, tolerance = checks.integer("iterations", iterations, 0), checks.number("tolerance", tolerance, least=0)
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - matvec(x))
     p, rr = r, inner(r, r)
-    enough = tolerance**2 * inner(b, b)
+    precision = torch.finfo(rr.dtype)
+    enough = (tolerance**2 * inner(b, b)).clamp(min=precision.tiny / precision.eps)  # of b = 0 too: ⟨p, M p⟩ must not underflow
     for _ in range(iterations):
         active = ~(rr <= enough)  # not "rr > enough": a NaN must show in the result
         if not active.any():
