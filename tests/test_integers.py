@@ -74,6 +74,7 @@ CALLS = {
     "treg.iterations": (2, lambda n, prior: treg(prior, iterations=n)),
     "treg.every": (2, lambda n, prior: treg(prior, every=n)),
     "treg.negation_iterations": (2, lambda n, prior: treg(prior, negation_iterations=n)),
+    "treg.last_rounds": (2, lambda n, prior: treg(prior, last_rounds=n)),
     "treg.seed": (2, lambda n, prior: treg(prior, seed=n)),
     "is_consistency_step.index": (2, lambda n, _: consistency.is_consistency_step(n, 9)),
     "is_consistency_step.steps": (2, lambda n, _: consistency.is_consistency_step(0, n)),

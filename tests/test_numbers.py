@@ -43,6 +43,7 @@ def solver_figure(prior, sigma):
 # {function.argument: what is made of 0.5}
 CALLS = {
     "treg.guidance_scale": lambda v, prior: treg(prior, guidance_scale=v),
+    "treg.dps_step_size": lambda v, prior: treg(prior, dps_step_size=v),
     "treg.lam": lambda v, prior: treg(prior, lam=v),
     "treg.until": lambda v, prior: treg(prior, until=v),
     "treg.since": lambda v, prior: treg(prior, since=v),

@@ -91,10 +91,18 @@ BAD = object()
 TREG = {
     "prior": None, "operator": None, "y": "nonsense", "prompt": 3, "null_prompt": BAD, "steps": 2.0, "guidance_scale": True, "lam": 0,
     "iterations": True, "every": 2.0, "until": 2, "since": -1, "negation": "both", "negation_learning_rate": 0, "negation_iterations": 0,
-    "start": "x", "seed": 0.5,
+    "start": "x", "seed": 0.5, "guidance": "cfg+", "dps_step_size": -1, "last_rounds": 1.0,
 }  # fmt: skip
-SAMPLE = {"prior": None, "prompt": 3, "steps": True, "guidance_scale": -1, "seed": "0", "null_prompt": BAD, "size": 2.5}
-INVERT = {"prior": None, "z0": rand(1, 3, 16, 16), "prompt": BAD, "steps": 0, "guidance_scale": None, "null_prompt": ["a", "b"]}
+SAMPLE = {"prior": None, "prompt": 3, "steps": True, "guidance_scale": -1, "seed": "0", "null_prompt": BAD, "size": 2.5, "guidance": None}
+INVERT = {
+    "prior": None,
+    "z0": rand(1, 3, 16, 16),
+    "prompt": BAD,
+    "steps": 0,
+    "guidance_scale": None,
+    "null_prompt": ["a", "b"],
+    "guidance": 1,
+}
 
 
 @pytest.mark.parametrize("name", TREG)

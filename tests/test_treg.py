@@ -139,6 +139,7 @@ def test_the_defaults_are_the_papers():
         "null_prompt": "out of focus, depth of field",
         "steps": 200,
         "guidance_scale": 5.0,
+        "guidance": "cfg",
         "lam": 1e-4,
         "iterations": None,  # 5 of conjugate gradient, as the authors; 50 of projected gradient, which they never released
         "every": 3,
@@ -147,6 +148,8 @@ def test_the_defaults_are_the_papers():
         "negation": "hidden",
         "negation_learning_rate": 1e-3,
         "negation_iterations": 10,
+        "dps_step_size": 0.0,  # the branch is off in the authors' experiments
+        "last_rounds": 0,
         "start": None,
         "seed": 0,
     }

@@ -12,8 +12,9 @@ import torch
 
 from . import checks
 from .operators import conjugate_gradient, inner, vjp
+from .priors import DiffusionPrior
 
-__all__ = ["ENOUGH", "is_consistency_step", "latent_step", "pixel_step", "pixel_step_nonlinear", "renoise"]
+__all__ = ["ENOUGH", "is_consistency_step", "latent_correction", "latent_step", "pixel_step", "pixel_step_nonlinear", "renoise"]
 
 ENOUGH = 1e-4
 """A step must lower the objective by this share of what its slope promises (Nocedal & Wright 2006, §3.1)."""
@@ -81,6 +82,16 @@ def latent_step(z_y: torch.Tensor, z0: torch.Tensor, alpha_bar_prev: torch.Tenso
     z_y: E(x̂), z0: ẑ₀, both (B, 4, h, w).  alpha_bar_prev: scalar tensor in (0, 1].
     """
     return alpha_bar_prev * z_y + (1 - alpha_bar_prev) * z0
+
+
+def latent_correction(prior: DiffusionPrior, z: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
+    """The latent moved by what the pixel step changed, and not by what the encoder loses.
+
+    ẑ ← ẑ + E(x̂) − E(D(ẑ))
+
+    E(D(ẑ)) is not quite ẑ; the difference is the same in both terms and cancels.  z: (B, 4, h, w).  x_hat: x̂, (B, 3, H, W).
+    """
+    return z + prior.encode(x_hat) - prior.encode(prior.decode(z))
 
 
 def renoise(z0: torch.Tensor, noise: torch.Tensor, fresh_noise: torch.Tensor, alpha_bar_prev: torch.Tensor) -> torch.Tensor:

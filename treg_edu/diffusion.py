@@ -14,6 +14,7 @@ from .noise import Seed, generators, normal
 from .priors import DiffusionPrior
 
 __all__ = [
+    "GUIDANCE",
     "Step",
     "add_noise",
     "check_prior",
@@ -21,12 +22,17 @@ __all__ = [
     "ddim_step_eta",
     "guide",
     "guided_noise",
+    "guided_noises",
     "invert",
     "noise_of",
     "sample",
     "score",
     "tweedie",
 ]
+
+
+GUIDANCE = ("cfg", "cfg++")
+"""The ways to use two noise estimates, see `guided_noises`."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,30 @@ def guided_noise(
     return guide(null_noise, text_noise, guidance_scale)
 
 
+def guided_noises(
+    prior: DiffusionPrior,
+    z_t: torch.Tensor,
+    t: int,
+    text_embedding: torch.Tensor,
+    null_embedding: torch.Tensor,
+    guidance_scale: float,
+    guidance: str = "cfg",
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(ε̂, what renoises): the noise that Tweedie's estimate takes out, and the noise that the step to the next level puts in.
+
+    "cfg": ε̂ of `guide` both times.  "cfg++": ε̂ and ε_∅, the null text's own estimate, so that ẑ₀ moves along the text and the noise does
+    not leave what the network knows; ω is then small, 0 to 1, and 0.6 does what CFG does at about 7.5      (Chung et al. 2025, CFG++)
+
+    Arguments and shapes as in `guided_noise`.
+    """
+    if guidance == "cfg++":
+        embeddings = torch.cat([null_embedding, text_embedding])
+        null_noise, text_noise = prior.predict_noise(torch.cat([z_t, z_t]), t, embeddings).chunk(2)
+        return guide(null_noise, text_noise, guidance_scale), null_noise
+    noise = guided_noise(prior, z_t, t, text_embedding, null_embedding, guidance_scale)
+    return noise, noise
+
+
 def sample(
     prior: DiffusionPrior,
     prompt: str | Sequence[str],
@@ -160,11 +190,13 @@ def sample(
     seed: Seed = 0,
     null_prompt: str | Sequence[str] = "",
     size: int | tuple[int, int] | None = None,
+    guidance: str = "cfg",
 ) -> Iterator[Step]:
     """Text-to-image by DDIM.  Yields one `Step` per timestep; the last one carries x_hat.
 
     prompt: one string, or a list of B.  null_prompt: likewise.  seed: see `noise.generators`.  guidance_scale: ω ≥ 0.
     size: a side or (H, W) in pixels; the size the prior was trained at if None.
+    guidance: "cfg", or "cfg++", which renoises with the null text's noise and wants ω from 0 to 1, see `guided_noises`.
     The picture equals that of diffusers' `StableDiffusionPipeline` with a `DDIMScheduler` (η = 0) and the same seeds
     - for ω ≥ 1.  The pipeline takes any smaller ω for 1; here ω = 0.5 is halfway between the two texts, and 0 the null text alone;
     - for "leading" spacing with any number of steps (its offset is 1, as the pipeline corrects it), and for "trailing" spacing where
@@ -179,6 +211,7 @@ def sample(
     timesteps = prior.timesteps(steps)
     text_embedding = prior.embed_text(checks.strings("prompt", prompt, batch))
     null_embedding = prior.embed_text(checks.strings("null_prompt", null_prompt, batch))
+    checks.one_of("guidance", guidance, GUIDANCE)
     z_T = normal(generators(seed, batch), (batch, *prior.latent_shape(size)), prior.device, prior.dtype)
 
     @torch.no_grad()
@@ -186,9 +219,9 @@ def sample(
         z_t = z_T
         for index, (t, t_prev) in enumerate(timesteps):
             alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
-            estimate = guided_noise(prior, z_t, t, text_embedding, null_embedding, guidance_scale)
-            z0 = tweedie(z_t, estimate, alpha_bar)
-            z_next = ddim_step(z0, estimate, alpha_bar_prev)
+            noise, renoising = guided_noises(prior, z_t, t, text_embedding, null_embedding, guidance_scale, guidance)
+            z0 = tweedie(z_t, noise, alpha_bar)
+            z_next = ddim_step(z0, renoising, alpha_bar_prev)
             x_hat = prior.decode(z_next).clamp(0, 1) if t_prev < 0 else None
             yield Step(index, t, z_t, z0, z_next, null_embedding, x_hat)
             z_t = z_next
@@ -203,10 +236,13 @@ def invert(
     steps: int = 50,
     guidance_scale: float = 1.0,
     null_prompt: str | Sequence[str] = "",
+    guidance: str = "cfg",
 ) -> Iterator[Step]:
     """DDIM inversion: walk the deterministic path from a clean latent up to noise, with ε̂ taken at the lower of each two levels.
 
     z_{t+1} = √ᾱ_{t+1} ẑ₀ + √(1 − ᾱ_{t+1}) ε̂(z_t, t)      (Dhariwal & Nichol 2021; Mokady et al. 2023)
+
+    With guidance "cfg++" the two noises change places: ẑ₀ by the null text's, the way up by ε̂      (Chung et al. 2025)
 
     z0: (B, 4, h, w).  Yields one `Step` per timestep, the noise level rising; the last `z_next` is the latent that `sample` with the
     same settings would start from, up to the error of the approximation.
@@ -216,6 +252,7 @@ def invert(
     checks.finite("z0", checks.tensor("z0", z0, f"(B, {channels}, h, w)", dimensions=(4,)))
     checks.expect(z0.shape[1] == channels, "z0", f"shape {tuple(z0.shape)}", f"(B, {channels}, h, w)")
     guidance_scale = checks.number("guidance_scale", guidance_scale, least=0)
+    checks.one_of("guidance", guidance, GUIDANCE)
     timesteps = prior.timesteps(steps)
     text_embedding = prior.embed_text(checks.strings("prompt", prompt, len(z0)))
     null_embedding = prior.embed_text(checks.strings("null_prompt", null_prompt, len(z0)))
@@ -225,9 +262,9 @@ def invert(
         z_t = z0.to(prior.device, prior.dtype)
         for index, (t_next, t) in enumerate(reversed(timesteps)):
             alpha_bar, alpha_bar_next = prior.alpha_bar(t), prior.alpha_bar(t_next)
-            estimate = guided_noise(prior, z_t, max(t, 0), text_embedding, null_embedding, guidance_scale)
-            z_hat = tweedie(z_t, estimate, alpha_bar)
-            z_next = add_noise(z_hat, estimate, alpha_bar_next)
+            noise, renoising = guided_noises(prior, z_t, max(t, 0), text_embedding, null_embedding, guidance_scale, guidance)
+            z_hat = tweedie(z_t, renoising, alpha_bar)
+            z_next = add_noise(z_hat, noise, alpha_bar_next)
             yield Step(index, t, z_t, z_hat, z_next, null_embedding)
             z_t = z_next
 

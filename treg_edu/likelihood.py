@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from .operators import inner, vjp
+from .priors import DiffusionPrior
 
-__all__ = ["norm_gradient", "pull_back", "square_gradient"]
+__all__ = ["latent_gradient", "norm_gradient", "pull_back", "square_gradient"]
 
 
 def square_gradient(operator: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -46,3 +47,10 @@ def pull_back(gradient: torch.Tensor, made: torch.Tensor, source: torch.Tensor) 
     """
     (pulled,) = torch.autograd.grad(made, source, gradient.to(made.dtype))
     return pulled
+
+
+def latent_gradient(prior: DiffusionPrior, operator: Any, y: torch.Tensor, z0: torch.Tensor, z_t: torch.Tensor) -> torch.Tensor:
+    """∇_{z_t} ‖y − A(D(ẑ₀))‖, through the decoder and whatever made ẑ₀ of z_t under `torch.enable_grad()`.  Returns the shape of z_t."""
+    with torch.enable_grad():
+        x_hat = prior.decode(z0)
+    return pull_back(norm_gradient(operator, x_hat, y), x_hat, z_t)

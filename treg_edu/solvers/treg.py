@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from .. import checks
-from ..consistency import is_consistency_step, latent_step, pixel_step, pixel_step_nonlinear, renoise
-from ..diffusion import Step, ddim_step, guided_noise, tweedie
+from ..consistency import is_consistency_step, latent_correction, latent_step, pixel_step, pixel_step_nonlinear, renoise
+from ..diffusion import GUIDANCE, Step, ddim_step, guided_noises, tweedie
+from ..likelihood import latent_gradient
 from ..negation import adaptive_negation
 from ..noise import Seed, normal
 from ..operators import is_linear, misfit
@@ -27,6 +28,7 @@ def treg(
     null_prompt: str | Sequence[str] = "out of focus, depth of field",
     steps: int = 200,  # T
     guidance_scale: float = 5.0,  # ω
+    guidance: str = "cfg",
     lam: float = 1e-4,  # λ of the pixel step
     iterations: int | None = None,  # of the pixel step: 5 of conjugate gradient (linear A), 50 of projected gradient (nonlinear A)
     every: int = 3,  # Γ: every third …
@@ -35,6 +37,8 @@ def treg(
     negation: str | None = "hidden",
     negation_learning_rate: float = 1e-3,
     negation_iterations: int = 10,
+    dps_step_size: float = 0.0,  # ρ of the latent-DPS branch
+    last_rounds: int = 0,
     start: torch.Tensor | None = None,
     seed: Seed = 0,
 ) -> Iterator[Step]:
@@ -44,8 +48,12 @@ def treg(
     prompt, null_prompt: one string, or a list of B.  seed: one int or a list of B, see `noise.generators`.
     negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
     projection; None leaves c_∅ alone.  start: (B, 3, H, W), where the pixel steps of a nonlinear A descend from, such as the result of HIO;
-    None means from D(ẑ₀), which knows the text.
-    Ranges: steps, iterations, every, negation_iterations ≥ 1; guidance_scale ≥ 0; lam, negation_learning_rate > 0; 0 ≤ since, until ≤ 1.
+    None means from D(ẑ₀), which knows the text.  guidance: "cfg", or "cfg++", see `guided_noises`.
+    dps_step_size: off Γ, a step ρ_t = ρ √ᾱ_{t−1} down the gradient of the misfit, through decoder and network.  0 is DDIM.  2 is the
+    authors' branch, whose ρ_t = √ᾱ_{t−1} is for images in [−1, 1]; their code leaves the text out of it, Algorithm 1 does not.
+    last_rounds: how many times, at the end, x̂ ← pixel step from D(ẑ), ẑ ← ẑ + E(x̂) − E(D(ẑ)); not in the paper.
+    Ranges: steps, iterations, every, negation_iterations ≥ 1; guidance_scale, dps_step_size, last_rounds ≥ 0; lam, negation_learning_rate
+    > 0; 0 ≤ since, until ≤ 1.
     Defaults are the authors' (for Stable Diffusion 1.5 at 512×512); `prior.recommended["treg"]` holds what suits another prior.
     Page: docs/solvers.md.
 
@@ -54,7 +62,11 @@ def treg(
     """
     problem = pose(prior, operator, y, prompt, null_prompt, steps, seed)
     y, c, generators = problem.y, problem.text, problem.generators
-    check_settings(prior, guidance_scale, lam, every, until, since, negation, negation_learning_rate, negation_iterations)
+    checks.number("guidance_scale", guidance_scale, least=0)
+    checks.one_of("guidance", guidance, GUIDANCE)
+    check_gamma(lam, every, until, since)
+    check_negation(prior, negation, negation_learning_rate, negation_iterations)
+    dps_step_size, last_rounds = checks.number("dps_step_size", dps_step_size, least=0), checks.integer("last_rounds", last_rounds, 0)
     solve_pixels = pixel_solver(operator, iterations, start, problem)
     latent_shape = (len(y), *prior.latent_shape(problem.size))
 
@@ -65,10 +77,14 @@ def treg(
         for index, (t, t_prev) in enumerate(problem.timesteps):
             alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
             # The clean latent that the text asks for: guidance, ε̂ = ε_∅ + ω (ε_c − ε_∅), then Tweedie, ẑ₀ = (z_t − √(1 − ᾱ) ε̂) / √ᾱ
-            noise = guided_noise(prior, z_t, t, c, null, guidance_scale)
-            z0 = tweedie(z_t, noise, alpha_bar)
+            reconcile = is_consistency_step(index, steps, every, until, since)
+            descend = dps_step_size > 0 and not reconcile
+            with torch.set_grad_enabled(descend):
+                z = z_t.detach().requires_grad_(descend)
+                noise, renoising = guided_noises(prior, z, t, c, null, guidance_scale, guidance)
+                z0 = tweedie(z, noise, alpha_bar)
             x_hat = None
-            if is_consistency_step(index, steps, every, until, since):
+            if reconcile:
                 # Pixel step: the image near D(ẑ₀) that explains y, x̂ = argmin ‖y − A(x)‖² + λ ‖x − D(ẑ₀)‖²
                 x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam)
                 # Adaptive negation: the null text moves away from what that image shows, by Adam down ⟨T_img(x̂), c_∅⟩
@@ -79,10 +95,18 @@ def treg(
                 # Latent step: ẑ = ᾱ′ E(x̂) + (1 − ᾱ′) ẑ₀, then down one noise level with part of the noise renewed
                 z0 = latent_step(prior.encode(x_hat), z0, alpha_bar_prev)
                 fresh = normal(generators, latent_shape, prior.device, prior.dtype)
-                z_next = renoise(z0, noise, fresh, alpha_bar_prev)
+                z_next = renoise(z0, renoising, fresh, alpha_bar_prev)
             else:
-                z_next = ddim_step(z0, noise, alpha_bar_prev)
+                # Off Γ: DDIM, or the latent-DPS step, z′ − ρ_t ∇_{z_t} ‖y − A(D(ẑ₀))‖
+                z_next = ddim_step(z0.detach(), renoising.detach(), alpha_bar_prev)
+                if descend:
+                    z_next = z_next - dps_step_size * alpha_bar_prev.sqrt() * latent_gradient(prior, operator, y, z0, z)
+                z0 = z0.detach()
             if t_prev < 0:
+                z0 = z_next if descend else z0
+                for _ in range(last_rounds):
+                    x_hat = solve_pixels(operator, y, prior.decode(z0).to(y.dtype), lam)
+                    z0 = latent_correction(prior, z0, x_hat)
                 x_hat = prior.decode(z0).to(y.dtype)
             if x_hat is not None:
                 x_hat = x_hat.clamp(0, 1)
@@ -110,28 +134,20 @@ def pixel_solver(operator: Any, iterations: int | None, start: torch.Tensor | No
     return functools.partial(pixel_step_nonlinear, **settings)
 
 
-def check_settings(
-    prior: DiffusionPrior,
-    guidance_scale: float,
-    lam: float,
-    every: int,
-    until: float,
-    since: float,
-    negation: str | None,
-    negation_learning_rate: float,
-    negation_iterations: int,
-) -> None:
-    """The settings whose nonsense would only show in the picture."""
-    checks.number("guidance_scale", guidance_scale, least=0)
+def check_gamma(lam: float, every: int, until: float, since: float) -> None:
+    """The settings of Γ and of what is done there, whose nonsense would only show in the picture."""
     checks.number("lam", lam, above=0)
     checks.integer("every", every)
     checks.number("until", until, least=0, most=1)
     checks.number("since", since, least=0, most=1)
+
+
+def check_negation(prior: DiffusionPrior, negation: str | None, learning_rate: float, iterations: int) -> None:
+    """Those of adaptive negation; and an image's feature and the null text's states must be of one width."""
     checks.one_of("negation", negation, ("hidden", "projected", None))
-    checks.number("negation_learning_rate", negation_learning_rate, above=0)
-    checks.integer("negation_iterations", negation_iterations)
+    checks.number("negation_learning_rate", learning_rate, above=0)
+    checks.integer("negation_iterations", iterations)
     if negation is not None:
-        # The feature of an image and the null text's states must be of one width, or their inner product means nothing.
         clip, width = prior.clip.config, prior.text_encoder.config.hidden_size
         came = clip.projection_dim if negation == "hidden" else clip.text_config.hidden_size
         expected = (
