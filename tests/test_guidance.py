@@ -90,7 +90,7 @@ def test_the_branch_leaves_the_steps_of_gamma_alone_and_lowers_the_misfit():
     plain, branch = (list(te.treg(WORLD, SR, y, "fox", dps_step_size=rho, **settings)) for rho in (0.0, 0.5))
     torch.testing.assert_close(plain[0].z_next, branch[0].z_next)  # step 0 is in Γ
     off = [te.operators.misfit(SR, (steps[18].z_next + 1) / 2, y) for steps in (plain, branch)]
-    assert (off[1] < 0.9 * off[0]).all()
+    assert (off[1] < 0.95 * off[0]).all()
 
 
 @pytest.mark.parametrize("lam", [1e4, 1e8])

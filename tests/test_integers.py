@@ -82,6 +82,7 @@ CALLS = {
     "pixel_step.iterations": (2, lambda n, _: consistency.pixel_step(SR, SR.A(X), X, iterations=n)),
     "pixel_step_nonlinear.iterations": (2, lambda n, _: consistency.pixel_step_nonlinear(PHASE, MAGNITUDE, X.flip(-1), iterations=n)),
     "guided_noise.t": (3, lambda n, prior: diffusion.guided_noise(prior, normal(1, 4, 16, 16), n, *[prior.embed_text("fox")] * 2, 1.0)),
+    "guided_noises.t": (3, lambda n, prior: diffusion.guided_noises(prior, normal(1, 4, 16, 16), n, *[prior.embed_text("fox")] * 2, 1.0)),
     "invert.steps": (1, lambda n, prior: last(diffusion.invert(prior, normal(1, 4, 16, 16), "fox", n)).z_next),
     "sample.steps": (1, lambda n, prior: sampled(prior, steps=n)),
     "sample.seed": (3, lambda n, prior: sampled(prior, seed=n)),

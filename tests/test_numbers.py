@@ -55,6 +55,9 @@ CALLS = {
     "guided_noise.guidance_scale": lambda v, prior: diffusion.guided_noise(
         prior, normal(1, 4, 16, 16), 3, prior.embed_text("fox"), prior.embed_text(""), v
     ),
+    "guided_noises.guidance_scale": lambda v, prior: diffusion.guided_noises(
+        prior, normal(1, 4, 16, 16), 3, prior.embed_text("fox"), prior.embed_text(""), v, "cfg++"
+    )[0],
     "invert.guidance_scale": lambda v, prior: walked(prior, diffusion.invert, normal(1, 4, 16, 16), "fox", guidance_scale=v),
     "sample.guidance_scale": lambda v, prior: walked(prior, diffusion.sample, "fox", guidance_scale=v),
     "confidence_interval.level": lambda v, _: metrics.confidence_interval([1.0, 2.0, 4.0], level=v),

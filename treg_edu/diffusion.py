@@ -174,7 +174,8 @@ def guided_noises(
 
     Arguments and shapes as in `guided_noise`.
     """
-    if guidance == "cfg++":
+    guidance_scale = checks.number("guidance_scale", guidance_scale)
+    if checks.one_of("guidance", guidance, GUIDANCE) == "cfg++":
         embeddings = torch.cat([null_embedding, text_embedding])
         null_noise, text_noise = prior.predict_noise(torch.cat([z_t, z_t]), t, embeddings).chunk(2)
         return guide(null_noise, text_noise, guidance_scale), null_noise
