@@ -10,13 +10,14 @@ from .. import checks
 from ..diffusion import Step
 from ..priors import DiffusionPrior
 from .dps import dps, ldps
+from .psld import psld
 from .treg import treg
 
 Solver = Callable[..., Iterator[Step]]
 
-SOLVERS: dict[str, Solver] = {"dps": dps, "ldps": ldps, "treg": treg}
+SOLVERS: dict[str, Solver] = {"dps": dps, "ldps": ldps, "psld": psld, "treg": treg}
 
-__all__ = ["SOLVERS", "Solver", "dps", "ldps", "solve", "treg"]
+__all__ = ["SOLVERS", "Solver", "dps", "ldps", "psld", "solve", "treg"]
 
 
 def solve(
