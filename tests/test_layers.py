@@ -16,7 +16,7 @@ LEVELS = [
     {"consistency", "likelihood", "negation"},
     {"solvers"},
     {"figures", "exercises"},
-    {"experiments", "training", "pipeline", "deepinv"},
+    {"costs", "experiments", "training", "pipeline", "deepinv"},
     {"bench", "widgets"},
     {""},  # the package itself
     {"cli"},

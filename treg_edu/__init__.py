@@ -13,6 +13,7 @@ import importlib
 from typing import Any
 
 from . import checks, consistency, diffusion, files, images, judge, metrics, negation, noise, operators, phase_retrieval, priors, solvers
+from .costs import Cost, cost
 from .judge import load_judge
 from .priors import DiffusionPrior, LatentDiffusion, PixelDiffusion, load_prior
 from .solvers import SOLVERS, solve, treg
@@ -23,11 +24,13 @@ LAZY = ("exercises", "figures", "widgets")
 
 __all__ = [
     "SOLVERS",
+    "Cost",
     "DiffusionPrior",
     "LatentDiffusion",
     "PixelDiffusion",
     "checks",
     "consistency",
+    "cost",
     "diffusion",
     "files",
     "images",

@@ -28,22 +28,52 @@ def solve(
     prompt: str | Sequence[str] = "",
     *,
     progress: bool = True,
+    batch_size: int | None = None,
     **settings: Any,
 ) -> torch.Tensor:
     """Run a solver to its end, with a progress bar.
 
-    solver: of `SOLVERS`, the function or its name.  settings: its keyword arguments.  Returns x̂, (B, 3, H, W) in [0, 1].
+    solver: of `SOLVERS`, the function or its name.  settings: its keyword arguments.
+    batch_size: the most measurements that are solved at a time, None for all; it bounds the memory, and sample i stays the same.  The
+    operator has to measure any number of images alike.  Returns x̂, (B, 3, H, W) in [0, 1].
     """
     from tqdm.auto import tqdm
 
     if isinstance(solver, str):
         solver = SOLVERS[checks.one_of("solver", solver, SOLVERS)]
     checks.expect(callable(solver), "solver", repr(solver), f"one of {', '.join(SOLVERS)}, or a solver itself", checks.ArgumentTypeError)
-    walk = solver(prior, operator, y, prompt, **settings)
+    parts = _in_parts(y, prompt, settings, batch_size)
+    walks = [solver(prior, operator, part_y, part_prompt, **part) for part_y, part_prompt, part in parts]  # each checks its own, before any
     parameter = inspect.signature(solver).parameters.get("steps")
     default = parameter.default if parameter is not None and isinstance(parameter.default, int) else None  # tqdm counts without a total
     steps = settings.get("steps", default)
+    total = None if steps is None else len(walks) * steps
     name = getattr(solver, "__name__", "solving")  # a functools.partial has none
-    for step in tqdm(walk, total=steps, disable=not progress, desc=name, unit="step", delay=0.1):  # no bar before an error
-        pass
-    return step.x_hat
+    found = []
+    with tqdm(total=total, disable=not progress, desc=name, unit="step", delay=0.1) as bar:  # no bar before an error
+        for walk in walks:
+            x_hat = None
+            for step in walk:
+                bar.update()
+                x_hat = step.x_hat
+            if x_hat is None:
+                checks.fail("solver", f"{name}, whose last step has no x_hat", "one that ends with a picture")
+            found.append(x_hat)
+    return torch.cat(found)
+
+
+def _in_parts(y: Any, prompt: Any, settings: dict[str, Any], batch_size: int | None) -> list[tuple[Any, Any, dict[str, Any]]]:
+    """[(y, prompt, settings), …] of `batch_size` samples each: lists and tensors of one entry a sample are cut, and seeds counted on."""
+    if batch_size is None or not isinstance(y, torch.Tensor) or y.ndim == 0:  # what is no measurement is the solver's to refuse
+        return [(y, prompt, settings)]
+    size, batch = checks.integer("batch_size", batch_size), len(y)
+    first = checks.as_integer(settings.get("seed", 0))
+    if first is not None:
+        settings = settings | {"seed": list(range(first, first + batch))}
+
+    def part(value: Any, start: int) -> Any:
+        one_each = isinstance(value, (list, tuple)) or (isinstance(value, torch.Tensor) and value.ndim > 0)
+        return value[start : start + size] if one_each and len(value) == batch else value
+
+    starts = range(0, batch, size)
+    return [(part(y, at), part(prompt, at), {name: part(value, at) for name, value in settings.items()}) for at in starts]

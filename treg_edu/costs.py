@@ -1,0 +1,138 @@
+"""What a reconstruction costs: passes through the networks, products with A, seconds, memory."""
+
+import copy
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from . import checks
+from .priors import DiffusionPrior
+from .solvers import SOLVERS, Solver, solve
+
+__all__ = ["COUNTED", "PRODUCTS", "Cost", "cost"]
+
+PRODUCTS = ("A", "A_adjoint", "A_vjp")
+"""Methods of an operator that are one product with A, Aᵀ or J(x)ᵀ."""
+COUNTED = ("unet", "unet_backward", "decoder", "decoder_backward", "encoder", "encoder_backward", "clip", "products")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one reconstructed image, but for `seconds` and `memory`, which are those of the whole run.
+
+    unet, decoder, encoder: forward passes; …_backward: passes back through them.  clip: forward passes of CLIP's image tower.
+    A guided noise estimate is two forward passes.  products: with A, Aᵀ, or J(x)ᵀ; a closed form counts those it makes itself.
+    memory: the most bytes that the run held beyond what was held before: of the accelerator, or of the process on a CPU.
+    """
+
+    unet: float
+    unet_backward: float
+    decoder: float
+    decoder_backward: float
+    encoder: float
+    encoder_backward: float
+    clip: float
+    products: float
+    seconds: float
+    memory: int
+
+
+def cost(
+    solver: str | Solver, prior: DiffusionPrior, operator: Any, y: torch.Tensor, prompt: str | Sequence[str] = "", **settings: Any
+) -> Cost:
+    """Run a solver once and count, by hooks on the networks and on a copy of the operator.  Arguments as of `solve`.
+
+    The prior is left as it was.  A network that a prior does not have, such as the autoencoder of a `PixelDiffusion`, counts 0.
+    """
+    if isinstance(solver, str):
+        solver = SOLVERS[checks.one_of("solver", solver, SOLVERS)]
+    counts: Counter[str] = Counter()
+    with ExitStack() as hooks:
+        for name, network in networks(prior).items():
+            handle = network.register_forward_hook(counted(counts, name), with_kwargs=True)
+            hooks.callback(handle.remove)
+        operator = with_counted_products(operator, counts)
+        memory = hooks.enter_context(most_memory(y.device if prior is None else prior.device))
+        started = time.perf_counter()
+        solve(solver, prior, operator, y, prompt, progress=False, **settings)
+        elapsed = time.perf_counter() - started
+    per_image = {name: counts[name] / len(y) for name in COUNTED}
+    return Cost(**per_image, seconds=elapsed, memory=memory())
+
+
+def networks(prior: Any) -> dict[str, torch.nn.Module]:
+    """{name: network} of those that a prior has."""
+    vae, clip = getattr(prior, "vae", None), getattr(prior, "clip", None)
+    found = {"unet": getattr(prior, "unet", None), "clip": getattr(clip, "vision_model", None)}
+    found |= {name: getattr(vae, name, None) for name in ("decoder", "encoder")}
+    return {name: network for name, network in found.items() if network is not None}
+
+
+def counted(counts: Counter[str], name: str) -> Callable[..., None]:
+    """A forward hook that counts the samples of a pass, and those of the pass back when a gradient comes to its output."""
+
+    def hook(_: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        first = arguments[0] if arguments else next(iter(named.values()))
+        batch = len(first)
+        counts[name] += batch
+        made = output if isinstance(output, torch.Tensor) else output[0]
+        if made.requires_grad:
+            made.register_hook(lambda _: counts.update({f"{name}_backward": batch}))
+
+    return hook
+
+
+def with_counted_products(operator: Any, counts: Counter[str]) -> Any:
+    """A shallow copy of the operator whose products are counted, also those that its own closed forms make."""
+    twin = copy.copy(operator)
+
+    def counting(method: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def product(x: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
+            counts["products"] += len(x) * (not nested)
+            nested.append(method)  # an A_vjp that calls A_adjoint is one product
+            try:
+                return method(x, *arguments, **named)
+            finally:
+                nested.pop()
+
+        return product
+
+    nested: list[Any] = []
+    for name in PRODUCTS:
+        if callable(getattr(operator, name, None)):
+            setattr(twin, name, counting(getattr(twin, name)))
+    return twin
+
+
+@contextmanager
+def most_memory(device: torch.device) -> Iterator[Callable[[], int]]:
+    """Gives a function that tells, afterwards, the most bytes that were held beyond those at the start."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield lambda: torch.cuda.max_memory_allocated(device) - before
+        return
+    import psutil
+
+    process, done = psutil.Process(), threading.Event()
+    before = most = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(0.005):
+            most = max(most, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield lambda: most - before
+    finally:
+        done.set()
+        watcher.join()
+        most = max(most, process.memory_info().rss)
