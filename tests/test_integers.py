@@ -70,6 +70,7 @@ CALLS = {
     "DiffusionPrior.alpha_bar.t": (3, lambda n, prior: prior.alpha_bar(n)),
     "DiffusionPrior.predict_noise.t": (3, lambda n, prior: prior.predict_noise(normal(1, 4, 16, 16), n, prior.embed_text("fox"))),
     "PixelDiffusion.__init__.patch_size": (4, lambda n, prior: pixel_prior(prior, n).latent_shape(64)),
+    "solve.batch_size": (1, lambda n, prior: te.solve("treg", prior, SuperResolution(16), Y, "fox", progress=False, batch_size=n, **TREG)),
     "treg.steps": (2, lambda n, prior: treg(prior, steps=n)),
     "treg.iterations": (2, lambda n, prior: treg(prior, iterations=n)),
     "treg.every": (2, lambda n, prior: treg(prior, every=n)),
@@ -159,6 +160,7 @@ STUDIES = {
 NOT_HERE = {"SeparableOperator.matrix.n", "SeparableOperator.image_side.m"}  # abstract
 NOT_HERE |= {"Step.__init__.index", "Step.__init__.t"}  # what a solver tells, not what it is told
 NOT_HERE |= {"images.size", "integer.least", "integer.most", "strings.batch"}  # of treg_edu.checks
+NOT_HERE |= {"Cost.__init__.memory"}  # what a run tells
 
 
 def integer_arguments():

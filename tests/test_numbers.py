@@ -82,6 +82,7 @@ CALLS = {
 }
 
 NOT_HERE = {"number.least", "number.most", "number.above"}  # of treg_edu.checks
+NOT_HERE |= {f"Cost.__init__.{name}" for name in (*te.costs.COUNTED, "seconds")}  # what a run tells
 NOT_HERE |= {"PixelDiffusion.denoise.sigma", "PixelDiffusion.forward.sigma"}  # one or a batch of them: test_pixel_diffusion
 NOT_HERE |= {"guide.guidance_scale", "ddim_step_eta.eta"}  # the formulas alone, which a reader may also give a tensor
 
