@@ -5,6 +5,7 @@
 No gradient passes through A by autograd where the operator knows J(x)ᵀ v itself, as ours and deepinv's do.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from .operators import inner, vjp
 from .priors import DiffusionPrior
 
-__all__ = ["latent_gradient", "norm_gradient", "pull_back", "square_gradient"]
+__all__ = ["latent_gradient", "norm_gradient", "pull_back", "square_gradient", "through_decoder"]
 
 
 def square_gradient(operator: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -54,3 +55,16 @@ def latent_gradient(prior: DiffusionPrior, operator: Any, y: torch.Tensor, z0: t
     with torch.enable_grad():
         x_hat = prior.decode(z0)
     return pull_back(norm_gradient(operator, x_hat, y), x_hat, z_t)
+
+
+def through_decoder(
+    prior: DiffusionPrior, z: torch.Tensor, gradient: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """D(z), and J_D(z)ᵀ g(D(z)): a gradient at the picture, pulled back to the clean latent; it does not meet the U-Net.
+
+    z: (B, k, h, w).  gradient: g, images to images.  Returns (B, 3, H, W), not clamped, and the shape of z.
+    """
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        x = prior.decode(z)
+    return x.detach(), pull_back(gradient(x.detach()), x, z)

@@ -10,14 +10,15 @@ from .. import checks
 from ..diffusion import Step
 from ..priors import DiffusionPrior
 from .dps import dps, ldps
+from .mpgd import mpgd
 from .psld import psld
 from .treg import treg
 
 Solver = Callable[..., Iterator[Step]]
 
-SOLVERS: dict[str, Solver] = {"dps": dps, "ldps": ldps, "psld": psld, "treg": treg}
+SOLVERS: dict[str, Solver] = {"dps": dps, "ldps": ldps, "mpgd": mpgd, "psld": psld, "treg": treg}
 
-__all__ = ["SOLVERS", "Solver", "dps", "ldps", "psld", "solve", "treg"]
+__all__ = ["SOLVERS", "Solver", "dps", "ldps", "mpgd", "psld", "solve", "treg"]
 
 
 def solve(
