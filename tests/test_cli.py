@@ -270,6 +270,55 @@ def test_a_stored_measurement_takes_no_noise(out, tmp_path, option, value):
     refused(solve("--measurement", tmp_path / "y.safetensors", "--out", out, option, value), out, told, "IMAGE alone")
 
 
+def test_any_setting_of_any_solver(fox, out):
+    result = run("solve", fox, "--out", out, "--solver", "ldps", "--steps", 2, "--seeds", 1, "--set", "step_size=3.5")
+    assert result.exit_code == 0, result.stderr
+    settings = json.loads((out / "metrics.json").read_text())["settings"]
+    assert settings["solver"] == "ldps" and settings["step_size"] == 3.5 and settings["prompt"] == ""
+
+
+@pytest.mark.parametrize(
+    "assignments, parts",
+    [
+        (["stepsize=3"], ["stepsize: got 3, expected none"]),
+        (["step_size"], ["set: got 'step_size', expected NAME=VALUE"]),
+        (["=3"], ["set: got '=3', expected NAME=VALUE"]),
+        (["step_size=high"], ["step_size: got 'high', expected a finite number"]),
+        (["step_size=NaN"], ["step_size: got nan"]),
+        (["step_size=1", "step_size=2"], ["set: got step_size again"]),
+        (["steps=3"], ["set: got steps again", "its own option"]),
+        (["step_size=100000"], ["set: got 'step_size=100000', expected a number of at most 10000"]),
+        (["step_size=" + "[" * 100_000], ["step_size: got "]),
+    ],
+)
+def test_settings_that_are_none(fox, out, assignments, parts):
+    options = [part for each in assignments for part in ("--set", each)]
+    refused(run("solve", fox, "--out", out, "--solver", "ldps", "--steps", 2, "--seeds", 1, *options), out, *parts)
+
+
+def test_treg_needs_a_text(fox, out):
+    refused(run("solve", fox, "--out", out), out, "prompt: got none, expected what the picture shows")
+
+
+def test_a_solver_that_asks_for_the_noise(fox, out, tmp_path, monkeypatch):
+    """It is told that of the measurement of a picture, and has to be told that of a stored one."""
+    told = []
+
+    def asking(prior, operator, y, prompt="", *, sigma, steps=2, seed=0):
+        told.append(sigma)
+        return te.solvers.ldps(prior, operator, y, prompt, steps=steps, seed=seed)
+
+    monkeypatch.setitem(te.SOLVERS, "asking", asking)
+    assert run("solve", fox, "--out", out, "--solver", "asking", "--seeds", 1).exit_code == 0
+    y = tmp_path / "y.safetensors"
+    save_file({"y": torch.zeros(1, 3, 4, 4)}, y)
+    asked = ["solve", "--measurement", y, "--solver", "asking", "--seeds", 1]
+    assert run(*asked, "--out", tmp_path / "stored", "--sigma", 0.25).exit_code == 0
+    assert told == [0.005, 0.25]
+    result = run(*asked, "--out", tmp_path / "none")
+    assert result.exit_code == 2 and "sigma: got none, expected the deviation of the noise in the stored measurement" in result.stderr
+
+
 def test_the_help_lists_the_solvers_and_the_defaults_of_the_noise():
     told = " ".join(run("solve", "--help").stdout.split())
     assert f"The solver: {', '.join(te.SOLVERS)}." in told and "0.005 if not given" in told and "10000 if not given" in told

@@ -1,9 +1,10 @@
 """`treg-edu solve`: a picture or a stored measurement, an instrument and a text in; pictures and numbers out."""
 
 import inspect
+import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +37,7 @@ def solver_settings(solver: Callable[..., Any], recommended: Mapping[str, Any], 
     given: {name: value, None where not given}; what the solver does not take is an error, what is merely recommended is dropped, and told.
     """
     parameters = inspect.signature(solver).parameters.values()
-    settings = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "seed"}
+    settings = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed", "sigma")}
     for name, value in given.items():
         expect(value is None or name in settings, name, repr(value), f"none: solver {solver.__name__!r} does not take it")
     foreign = [name for name in recommended if name not in settings]
@@ -58,11 +59,35 @@ def told_of_recommended(recommended: Mapping[str, Any], given: Mapping[str, Any]
         raise
 
 
-def check_noise(sigma: float | None, noise_seed: int | None, measurement: Path | None) -> tuple[float, int]:
-    """(sigma, noise_seed) of the noise that is added to the measurement of IMAGE; a stored measurement has its noise already."""
-    for name, value in {"sigma": sigma, "noise_seed": noise_seed}.items():
-        stored = measurement is not None and value is not None
-        expect(not stored, name, f"{value}, which a stored measurement does not take", "it with IMAGE alone")
+def assigned(assignments: Sequence[str], elsewhere: Collection[str]) -> dict[str, Any]:
+    """{name: value} of NAME=VALUE texts: a number, true, false, or a text; none is None.  elsewhere: names with an option of their own."""
+    found: dict[str, Any] = {}
+    for each in assignments:
+        name, equals, text = each.partition("=")
+        expect(name.isidentifier() and equals, "set", repr(each), "NAME=VALUE")
+        expect(name not in {*elsewhere, *found}, "set", f"{name} again", "a setting once, by its own option where it has one")
+        try:
+            value = None if text.lower() == "none" else json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        small = not isinstance(value, int) or abs(value) <= MOST_ITERATIONS
+        expect(small, "set", repr(each[:80]), f"a number of at most {MOST_ITERATIONS} where it is whole")
+        found[name] = value
+    return found
+
+
+def check_noise(sigma: float | None, noise_seed: int | None, measurement: Path | None, needed: bool) -> tuple[float, int]:
+    """(sigma, noise_seed) of the noise that is added to the measurement of IMAGE; a stored measurement has its noise already.
+
+    needed: whether the solver asks how large it is.
+    """
+    stored = measurement is not None
+    expect(not stored or noise_seed is None, "noise_seed", f"{noise_seed}, which a stored measurement does not take", "it with IMAGE alone")
+    if needed:
+        told = not stored or sigma is not None
+        expect(told, "sigma", "none", "the deviation of the noise in the stored measurement, which this solver needs")
+    else:
+        expect(not stored or sigma is None, "sigma", f"{sigma}, which a stored measurement does not take", "it with IMAGE alone")
     return SIGMA if sigma is None else sigma, NOISE_SEED if noise_seed is None else noise_seed
 
 
@@ -115,8 +140,11 @@ def bytes_of_results(size: int, values: int, seeds: int) -> int:
 
 @one_line_errors
 def solve(
-    prompt: Annotated[str, typer.Option(help="What the picture shows.")],
     out: Annotated[Path, typer.Option(help="Folder for the results, new or empty.")],
+    assignments: Annotated[
+        list[str],
+        typer.Option("--set", default_factory=list, show_default=False, help="Any other setting of the solver, NAME=VALUE; repeatable."),
+    ],
     image: Annotated[Path | None, typer.Argument(help="A picture to measure and reconstruct; its central square is taken.")] = None,
     operator: Annotated[str, typer.Option(help=f"What is measured: {', '.join(OPTIONS_OF)}.")] = "sr",
     measurement: Annotated[Path | None, typer.Option(help="A stored measurement, .safetensors (tensor y) or .npy.")] = None,
@@ -134,6 +162,7 @@ def solve(
     mask: Annotated[Path | None, typer.Option(help="inpaint: a picture, white where measured.")] = None,
     oversampling: Annotated[int | None, typer.Option(help="phase: zero-padding of each side, 2 if not given.")] = None,
     exponent: Annotated[float | None, typer.Option(help="gamma: the exponent, 2.2 if not given.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the picture shows; treg needs it, the others go without if not given.")] = None,
     solver: Annotated[str, typer.Option(help=f"The solver: {', '.join(SOLVERS)}.")] = "treg",
     null_prompt: Annotated[str | None, typer.Option(help="What to move away from.")] = None,
     seeds: Annotated[int, typer.Option(help="How many reconstructions.")] = 4,
@@ -153,7 +182,12 @@ def solve(
 ) -> None:
     """Measure a picture, or take a stored measurement, and reconstruct it with a text."""
     expect((image is None) != (measurement is None), "IMAGE, measurement", "neither" if image is None else "both", "one of them")
-    sigma, noise_seed = check_noise(sigma, noise_seed, measurement)
+    expect(solver in SOLVERS, "solver", repr(solver), f"one of {', '.join(SOLVERS)}")
+    takes = inspect.signature(SOLVERS[solver]).parameters
+    sigma, noise_seed = check_noise(sigma, noise_seed, measurement, needed="sigma" in takes)
+    told = prompt is not None or takes["prompt"].default is not inspect.Parameter.empty
+    expect(told, "prompt", "none", f"what the picture shows, which solver {solver!r} needs")
+    prompt = prompt or ""
     check_numbers(seeds, seed, noise_seed, sigma, iterations)
     expect(negation in (None, "hidden", "projected", "none"), "negation", repr(negation), "hidden, projected or none")
     out = check_out(out, overwrite, most_bytes=0)
@@ -162,7 +196,6 @@ def solve(
 
     import treg_edu as te
 
-    expect(solver in te.SOLVERS, "solver", repr(solver), f"one of {', '.join(te.SOLVERS)}")
     expect(dtype in DTYPES, "dtype", repr(dtype), f"one of {', '.join(DTYPES)}")
     check_device(device)
     check_prior(prior)
@@ -189,10 +222,13 @@ def solve(
         model = te.load_prior(prior, device=device, dtype=getattr(torch, dtype), clip=clip)
     model.latent_shape((size, size))  # a size the networks do not take is found here
     given = dict(steps=steps, guidance_scale=guidance_scale, lam=lam, iterations=iterations, negation=negation, null_prompt=null_prompt)
+    given |= assigned(assignments, elsewhere=given)
     settings = solver_settings(te.SOLVERS[solver], model.recommended[solver], given)
     if settings.get("negation") == "none":
         settings["negation"] = None
-    if prior is None and (te.files.data_folder() / "images").is_dir():
+    if "sigma" in takes:
+        settings["sigma"] = sigma
+    if prompt and prior is None and (te.files.data_folder() / "images").is_dir():
         warn_of_words(prompt)
     all_seeds = list(range(seed, seed + seeds))
     grader = load_grader()
