@@ -22,8 +22,8 @@ from treg_edu.operators import (
     conjugate_gradient,
     twin,
 )
+from treg_edu.operators.decomposition import RELATIVE_CUTOFF
 from treg_edu.operators.gamma import SMALLEST_GREY
-from treg_edu.operators.separable import RELATIVE_CUTOFF
 
 ROUNDING = {torch.float64: 1e-13, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 8e-2}
 brief = settings(max_examples=40, deadline=None)

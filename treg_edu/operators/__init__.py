@@ -4,6 +4,7 @@ Images are (B, C, H, W) in [0, 1].  An operator never has to be moved: its matri
 """
 
 from .base import LinearOperator, Operator, conjugate_gradient, inner
+from .decomposition import SVD, svd
 from .fourier import FourierMagnitude
 from .gamma import GammaCorrection
 from .inpainting import Inpainting
@@ -20,6 +21,7 @@ OPERATORS: dict[str, type[Operator]] = {
 
 __all__ = [
     "OPERATORS",
+    "SVD",
     "FourierMagnitude",
     "GammaCorrection",
     "GaussianBlur",
@@ -35,6 +37,7 @@ __all__ = [
     "is_linear",
     "mean_square",
     "misfit",
+    "svd",
     "twin",
     "vjp",
 ]

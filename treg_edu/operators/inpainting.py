@@ -6,8 +6,9 @@ import torch
 
 from .. import checks, noise
 from .base import LinearOperator, check_image, check_measurement, check_weight
+from .decomposition import SVD
 
-__all__ = ["Inpainting"]
+__all__ = ["Inpainting", "same"]
 
 
 class Inpainting(LinearOperator):
@@ -66,6 +67,10 @@ class Inpainting(LinearOperator):
         weight = torch.as_tensor(gamma / (1 + gamma), dtype=z.dtype, device=z.device)
         return torch.lerp(z, y.to(z.dtype), mask * weight)
 
+    def svd(self, y: torch.Tensor) -> SVD:
+        """A = I diag(m) I: the singular values are the mask, (1 or B, 1 or C, H, W); a spectrum is an image."""
+        return SVD(self._mask_for("y", y), same, same, same, same)
+
     def measure(self, x: torch.Tensor, sigma: float, generator: noise.Generators = None) -> torch.Tensor:
         """y = m ∘ (x + n),  n ~ N(0, σ²)"""
         return self.A(super().measure(x, sigma, generator))
@@ -80,3 +85,8 @@ class Inpainting(LinearOperator):
             with torch.inference_mode(False):  # kept for later calls, which may be under autograd
                 self._masks[key] = self.mask.to(*key, copy=True)
         return self._masks[key]
+
+
+def same(x: torch.Tensor) -> torch.Tensor:
+    """The identity, as U and V of an inpainting."""
+    return x

@@ -7,11 +7,9 @@ import torch
 
 from .. import checks
 from .base import LinearOperator, check_image, check_measurement, check_weight
+from .decomposition import SVD
 
-__all__ = ["RELATIVE_CUTOFF", "GaussianBlur", "SeparableOperator", "SuperResolution", "cubic_kernel"]
-
-RELATIVE_CUTOFF = 1e-4
-"""A_dagger inverts the singular values above this fraction of the largest, so noise grows by 1 / (1e-4 · largest) at most."""
+__all__ = ["GaussianBlur", "SeparableOperator", "SuperResolution", "cubic_kernel"]
 
 
 class _Factors(NamedTuple):
@@ -57,8 +55,8 @@ class SeparableOperator(LinearOperator):
     def A_dagger(self, y: torch.Tensor) -> torch.Tensor:
         """A†y = V diag(1/s) Uᵀ y, over the singular values above RELATIVE_CUTOFF times the largest."""
         check_measurement(y)
-        s = self.singular_values(y)
-        return self._from_spectrum(y, torch.where(s > RELATIVE_CUTOFF * s.max(), 1 / s, 0))
+        svd = self.svd(y)
+        return svd.V(torch.where(svd.kept, 1 / svd.s, 0).to(y.dtype) * svd.U_adjoint(y))
 
     def prox_l2(self, z: torch.Tensor, y: torch.Tensor, gamma: float | torch.Tensor) -> torch.Tensor:
         """argminₓ γ/2 ‖A x − y‖² + ½ ‖x − z‖² = z + V diag(γ s / (1 + γ s²)) Uᵀ (y − A z)
@@ -68,18 +66,28 @@ class SeparableOperator(LinearOperator):
         gamma = check_weight("gamma", gamma)
         predicted = self.A(z)
         check_measurement(y, predicted)
-        s = self.singular_values(y)
-        return z + self._from_spectrum(y - predicted, gamma * s / (1 + gamma * s**2))
+        svd = self.svd(y)
+        weight = gamma * svd.s / (1 + gamma * svd.s**2)
+        return z + svd.V(weight.to(y.dtype) * svd.U_adjoint(y - predicted))
 
     def singular_values(self, y: torch.Tensor) -> torch.Tensor:
         """s = s_h s_wᵀ for a measurement of y's size: the shape of Uᵀ y, in float32 at least."""
-        h, w = (self._factor(self.image_side(m), y) for m in y.shape[-2:])
-        return torch.outer(h.s, w.s)
+        return self.svd(y).s
 
-    def _from_spectrum(self, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """V diag(weight) Uᵀ y = V_h (weight ∘ U_hᵀ y U_w) V_wᵀ"""
+    def svd(self, y: torch.Tensor) -> SVD:
+        """A x = U_h (s ∘ V_hᵀ x V_w) U_wᵀ,  s = s_h s_wᵀ, for measurements of y's size, dtype and device; s in float32 at least.
+
+        y: (B, C, h, w).  A spectrum is (B, C, min(h, H), min(w, W)).
+        """
+        check_image("y", y)
         h, w = (self._factor(self.image_side(m), y) for m in y.shape[-2:])
-        return h.V @ (weight.to(y.dtype) * (h.U.mT @ y @ w.U)) @ w.V.mT
+        return SVD(
+            s=torch.outer(h.s, w.s),
+            U=lambda spectrum: h.U @ spectrum @ w.U.mT,
+            U_adjoint=lambda measurement: h.U.mT @ measurement @ w.U,
+            V=lambda spectrum: h.V @ spectrum @ w.V.mT,
+            V_adjoint=lambda x: h.V.mT @ x @ w.V,
+        )
 
     def _matrix(self, n: int, like: torch.Tensor) -> torch.Tensor:
         """The matrix of a side, built once for each length, dtype and device."""
