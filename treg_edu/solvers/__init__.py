@@ -9,16 +9,18 @@ import torch
 from .. import checks
 from ..diffusion import Step
 from ..priors import DiffusionPrior
+from .ddrm import ddrm
 from .dps import dps, ldps
 from .mpgd import mpgd
+from .pigdm import pigdm
 from .psld import psld
 from .treg import treg
 
 Solver = Callable[..., Iterator[Step]]
 
-SOLVERS: dict[str, Solver] = {"dps": dps, "ldps": ldps, "mpgd": mpgd, "psld": psld, "treg": treg}
+SOLVERS: dict[str, Solver] = {"ddrm": ddrm, "dps": dps, "ldps": ldps, "mpgd": mpgd, "pigdm": pigdm, "psld": psld, "treg": treg}
 
-__all__ = ["SOLVERS", "Solver", "dps", "ldps", "mpgd", "psld", "solve", "treg"]
+__all__ = ["SOLVERS", "Solver", "ddrm", "dps", "ldps", "mpgd", "pigdm", "psld", "solve", "treg"]
 
 
 def solve(
