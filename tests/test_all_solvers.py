@@ -24,7 +24,10 @@ LINEAR = {
     "matrix": Matrix(torch.randn(20, 48, generator=torch.Generator().manual_seed(1)) / 7),
 }
 CURVED = {"phase": FourierMagnitude(), "gamma": GammaCorrection(2.2)}
-SHORT = {"treg": dict(steps=4, every=2, iterations=3, negation=None)}
+SHORT = {
+    "resample": dict(steps=6, every=1, look_ahead=1, pixel_iterations=5, latent_iterations=4),
+    "treg": dict(steps=4, every=2, iterations=3, negation=None),
+}
 """{solver: the settings of a short run}; {"steps": 4} of every other, with sigma for those that take it."""
 
 

@@ -14,13 +14,23 @@ from .dps import dps, ldps
 from .mpgd import mpgd
 from .pigdm import pigdm
 from .psld import psld
+from .resample import resample
 from .treg import treg
 
 Solver = Callable[..., Iterator[Step]]
 
-SOLVERS: dict[str, Solver] = {"ddrm": ddrm, "dps": dps, "ldps": ldps, "mpgd": mpgd, "pigdm": pigdm, "psld": psld, "treg": treg}
+SOLVERS: dict[str, Solver] = {
+    "ddrm": ddrm,
+    "dps": dps,
+    "ldps": ldps,
+    "mpgd": mpgd,
+    "pigdm": pigdm,
+    "psld": psld,
+    "resample": resample,
+    "treg": treg,
+}
 
-__all__ = ["SOLVERS", "Solver", "ddrm", "dps", "ldps", "mpgd", "pigdm", "psld", "solve", "treg"]
+__all__ = ["SOLVERS", "Solver", "ddrm", "dps", "ldps", "mpgd", "pigdm", "psld", "resample", "solve", "treg"]
 
 
 def solve(
