@@ -11,7 +11,7 @@ from diffusers.configuration_utils import FrozenDict
 from test_public import FOUND
 
 import treg_edu as te
-from treg_edu import bench, consistency, diffusion, figures, images, metrics, noise, operators, phase_retrieval, widgets
+from treg_edu import bench, consistency, diffusion, figures, images, metrics, noise, operators, phase_retrieval, priors, widgets
 from treg_edu.experiments import phase, quick
 from treg_edu.operators import FourierMagnitude, GaussianBlur, Inpainting, SuperResolution
 from treg_edu.priors import PixelDiffusion
@@ -69,6 +69,10 @@ CALLS = {
     "DiffusionPrior.timesteps.steps": (3, lambda n, prior: prior.timesteps(n)),
     "DiffusionPrior.alpha_bar.t": (3, lambda n, prior: prior.alpha_bar(n)),
     "DiffusionPrior.predict_noise.t": (3, lambda n, prior: prior.predict_noise(normal(1, 4, 16, 16), n, prior.embed_text("fox"))),
+    "GaussianPrior.__init__.size": (1, lambda n, _: priors.GaussianPrior(torch.eye(3), size=n).size),
+    "GaussianPrior.timesteps.steps": (3, lambda n, _: priors.GaussianPrior(torch.eye(3), size=1).timesteps(n)),
+    "dense_matrix.size": (4, lambda n, _: priors.dense_matrix(SR, n)),
+    "smooth_covariance.size": (2, lambda n, _: priors.smooth_covariance(n)),
     "PixelDiffusion.__init__.patch_size": (4, lambda n, prior: pixel_prior(prior, n).latent_shape(64)),
     "solve.batch_size": (1, lambda n, prior: te.solve("treg", prior, SuperResolution(16), Y, "fox", progress=False, batch_size=n, **TREG)),
     "treg.steps": (2, lambda n, prior: treg(prior, steps=n)),

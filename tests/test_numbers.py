@@ -11,10 +11,11 @@ from test_integers import MAGNITUDE, PHASE, SR, TREG, X, Y, last, normal, rand, 
 from test_public import FOUND
 
 import treg_edu as te
-from treg_edu import consistency, diffusion, figures, metrics, operators, phase_retrieval, widgets
+from treg_edu import consistency, diffusion, figures, metrics, operators, phase_retrieval, priors, widgets
 from treg_edu.operators import GammaCorrection, GaussianBlur, Inpainting, SuperResolution
 
 BOX = Inpainting.box(8, 1, 1, 4, 4)
+WORLD = priors.GaussianPrior(priors.smooth_covariance())
 ERRORS = torch.tensor([[0.5], [0.25]])
 
 
@@ -71,6 +72,10 @@ CALLS = {
     "Operator.measure.sigma": lambda v, _: SR.measure(X, v, seeded()),
     "conjugate_gradient.tolerance": lambda v, _: operators.conjugate_gradient(lambda x: x + SR.A_adjoint_A(x), X, tolerance=v),
     "copies.least": lambda v, _: phase_retrieval.copies(X, X.flip(-1), least=v),
+    "GaussianPrior.posterior.sigma": lambda v, _: WORLD.posterior(SR, rand(1, 3, 2, 2), v)[0],
+    "smooth_covariance.scale": lambda v, _: priors.smooth_covariance(2, scale=v),
+    "smooth_covariance.deviation": lambda v, _: priors.smooth_covariance(2, deviation=v),
+    "smooth_covariance.channels": lambda v, _: priors.smooth_covariance(2, channels=v),
     "hybrid_input_output.beta": lambda v, _: last(phase_retrieval.hybrid_input_output(PHASE, MAGNITUDE, X, 2, v)),
     "retrieve.beta": lambda v, _: phase_retrieval.retrieve(PHASE, MAGNITUDE, hio=2, er=0, beta=v, generator=seeded()).x_hat,
     "cg_iterations.sigma": lambda v, _: figures.cg_iterations([0, 1], {"a": ([1, 0.5], [1, 0.5])}, v)._repr_png_(),

@@ -1,8 +1,18 @@
 """The priors: what a solver may ask of a diffusion model, and how one is loaded."""
 
 from .base import DiffusionPrior
+from .gaussian import GaussianPrior, dense_matrix, smooth_covariance
 from .latent_diffusion import LatentDiffusion
 from .loading import load_prior, training_size
 from .pixel_diffusion import PixelDiffusion
 
-__all__ = ["DiffusionPrior", "LatentDiffusion", "PixelDiffusion", "load_prior", "training_size"]
+__all__ = [
+    "DiffusionPrior",
+    "GaussianPrior",
+    "LatentDiffusion",
+    "PixelDiffusion",
+    "dense_matrix",
+    "load_prior",
+    "smooth_covariance",
+    "training_size",
+]
