@@ -42,8 +42,9 @@ def ddrm(
     any whose matrix is small.  Singular values below 1e-4 of the largest count as 0.
     sigma: σ ≥ 0, the deviation of the noise in y, in units of [0, 1] images; the authors' code doubles what it is given.
     eta, eta_b: η, η_b in [0, 1].  η is not DDIM's: it keeps the level of the noise and shortens the memory, so what is not measured varies
-    too little where η > 0.  A tie, τ = σ/s, counts as measured.  In the authors' code it counts as not measured, so their last picture is
-    the network's own where σ = 0, and need not explain y.  Page: docs/solvers.md.
+    too little where η > 0.  A tie, τ = σ/s, counts as measured.  So with σ = 0 and η_b = 1 the last picture explains y exactly; in the
+    authors' code a tie counts as not measured, and the last picture is D(ẑ₀).  With σ > 0 it is D(ẑ₀) by the rule: the last τ is 0.
+    Page: docs/solvers.md.
 
     Checks everything at the call.  Yields one `Step` per timestep, with x_hat = D(ẑ₀); the last x_hat is D(z₀), the reconstruction.
     """

@@ -27,6 +27,7 @@ def dps(
     steps: int = 1000,
     guidance_scale: float = 1.0,  # ω
     step_size: float = 0.6,  # ζ
+    eta: float = 1.0,  # η
     seed: Seed = 0,
 ) -> Iterator[Step]:
     """Ancestral sampling, and after every step one down the gradient of the misfit, through the network.
@@ -34,10 +35,14 @@ def dps(
     ẑ₀ = clip(Tweedie(z_t), −1, 1)
     z′ = an ancestral step of DDPM from ẑ₀,   z_{t−1} = z′ − ζ ∇_{z_t} ‖y − A(D(ẑ₀))‖      (Algorithm 1, Gaussian noise)
 
+    The gradient is the norm's, not the square's: the paper divides its step by the norm. It does not vanish as the misfit falls, so DPS fits
+    the noise in y as well, to within what one step changes.
+
     prior: a `PixelDiffusion`, whose latents are the pixels in [−1, 1]; on any other, `ldps`.  operator: any, linear or not.
     step_size: ζ ≥ 0.  The authors' 0.3 (super-resolution, Gaussian blur) is for measurements of images in [−1, 1], whose misfit is twice
     ours: 0.6 here; their random inpainting has 1.0, phase retrieval 2.0 in our units.
-    The authors' network learnt the variance of the ancestral step; here it is the lower bound, DDIM's η = 1 (Ho et al. 2020).
+    eta: η of DDIM, in [0, 1].  1 is the ancestral step with the lower bound for its variance (Ho et al. 2020); the authors' network learnt
+    that variance.  0 is `ldps`, as long as nothing is clipped.
     Their code takes the norm over the whole batch; here it is each sample's.  Page: docs/solvers.md.
 
     Checks everything at the call.  Yields one `Step` per timestep, with x_hat = D(ẑ₀); the last x_hat is D(z₀), the reconstruction.
@@ -47,6 +52,7 @@ def dps(
     y, c, null, generators = problem.y, problem.text, problem.null, problem.generators
     guidance_scale = checks.number("guidance_scale", guidance_scale, least=0)
     step_size = checks.number("step_size", step_size, least=0)
+    eta = checks.number("eta", eta, least=0, most=1)
     latent_shape = (len(y), *prior.latent_shape(problem.size))
 
     @torch.no_grad()
@@ -64,7 +70,7 @@ def dps(
             z0, x_hat = z0.detach(), x_hat.detach().to(y.dtype)
             # The ancestral step, whose noise is what z_t holds besides the clipped ẑ₀, and the step down the gradient
             fresh = normal(generators, latent_shape, prior.device, prior.dtype)
-            z_next = ddim_step_eta(z0, noise_of(z_t, z0, alpha_bar), fresh, alpha_bar, alpha_bar_prev, eta=1.0) - step_size * gradient
+            z_next = ddim_step_eta(z0, noise_of(z_t, z0, alpha_bar), fresh, alpha_bar, alpha_bar_prev, eta) - step_size * gradient
             x_hat = last_image(prior, z_next, y) if t_prev < 0 else x_hat.clamp(0, 1)
             yield Step(index, t, z_t, z0, z_next, null, x_hat, misfit(operator, x_hat, y))
             z_t = z_next
@@ -89,7 +95,8 @@ def ldps(
     z_{t−1} = DDIM(ẑ₀, ε̂) − ρ ∇_{z_t} ‖y − A(D(ẑ₀))‖
 
     prior: any; on a `PixelDiffusion` this is DPS with DDIM's steps.  operator: any, linear or not.
-    step_size: ρ ≥ 0; 1 in the baselines of TReg's authors and others, for misfits of images in [−1, 1], is 2 here.  Page: docs/solvers.md.
+    step_size: ρ ≥ 0.  1 in LATINO's baseline, for misfits of images in [−1, 1], is 2 here.  Others let it follow the noise: √ᾱ_{t−1} in TReg's
+    branch, ½ ᾱ_t within ReSample.  Page: docs/solvers.md.
 
     Checks everything at the call.  Yields one `Step` per timestep, with x_hat = D(ẑ₀); the last x_hat is D(z₀), the reconstruction.
     """
