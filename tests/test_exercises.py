@@ -337,6 +337,62 @@ WRONG["check_paired_difference"] = [
 ]
 
 
+# 08_the_other_solvers
+RIGHT["check_norm_gradient"] = lambda A, y, x: (x @ A.T - y) @ A / (x @ A.T - y).norm(dim=1, keepdim=True)
+WRONG["check_norm_gradient"] = [
+    lambda A, y, x: (x @ A.T - y) @ A,  # of half the square
+    lambda A, y, x: (y - x @ A.T) @ A / (x @ A.T - y).norm(dim=1, keepdim=True),
+    lambda A, y, x: (x @ A.T - y) @ A / (x @ A.T - y).norm(),  # one norm for the batch
+    lambda A, y, x: (x @ A.T - y) @ A / (x @ A.T - y).norm(dim=1, keepdim=True) ** 2,
+    lambda A, y, x: (x @ A.T - y) @ torch.linalg.pinv(A).T / (x @ A.T - y).norm(dim=1, keepdim=True),
+]
+
+
+def _through(z, y, a, v, slope=None, jacobian=None):
+    slope = a**0.5 * v / (a * v + 1 - a) if slope is None else slope
+    off = slope * z - y
+    return (slope if jacobian is None else jacobian) * off / off.norm()
+
+
+RIGHT["check_through_the_network"] = _through
+WRONG["check_through_the_network"] = [
+    lambda z, y, a, v: _through(z, y, a, v, jacobian=1),  # MPGD's: the Jacobian forgotten
+    lambda z, y, a, v: _through(z, y, a, v, jacobian=1 / a**0.5),  # the noise estimate taken for a constant
+    lambda z, y, a, v: _through(z, y, a, v, slope=1 / a**0.5),
+    lambda z, y, a, v: _through(z, y, a, v, slope=a * v / (a * v + 1 - a)),
+    lambda z, y, a, v: -_through(z, y, a, v),
+]
+RIGHT["check_gluing"] = lambda A, y, x: (torch.linalg.pinv(A) @ (y - A @ x)).norm()
+WRONG["check_gluing"] = [
+    lambda A, y, x: (A.T @ (y - A @ x)).norm(),  # the adjoint
+    lambda A, y, x: (y - A @ x).norm(),
+    lambda A, y, x: (torch.linalg.pinv(A) @ (y - A @ x)).norm() ** 2,
+    lambda A, y, x: (torch.linalg.pinv(A) @ y + x - torch.linalg.pinv(A) @ A @ x).norm(),  # x not taken off
+]
+RIGHT["check_clean_estimate"] = lambda z, e, a: (z - (1 - a).sqrt() * e) / a.sqrt()
+WRONG["check_clean_estimate"] = [
+    lambda z, e, a: (z - (1 - a) * e) / a.sqrt(),  # as published
+    lambda z, e, a: (z - (1 - a).sqrt() * e) / a,
+    lambda z, e, a: (z - (1 - a.sqrt()) * e) / a.sqrt(),
+    lambda z, e, a: z - (1 - a).sqrt() * e / a.sqrt(),
+]
+
+
+def _pigdm(A, y, x, r2, sigma):
+    inverse = torch.linalg.inv(r2 * A @ A.T + sigma**2 * torch.eye(len(A)))
+    return r2 * A.T @ inverse @ (y - A @ x)
+
+
+RIGHT["check_without_a_gradient"] = _pigdm
+WRONG["check_without_a_gradient"] = [
+    lambda A, y, x, r2, sigma: _pigdm(A, y, x, r2, sigma) / r2,  # r² forgotten
+    lambda A, y, x, r2, sigma: _pigdm(A, y, x, r2, sigma**0.5),
+    lambda A, y, x, r2, sigma: _pigdm(A, y, x, 2 * r2, sigma),
+    lambda A, y, x, r2, sigma: x + _pigdm(A, y, x, r2, sigma),  # the picture, not the step to it
+    lambda A, y, x, r2, sigma: torch.linalg.pinv(A) @ (y - A @ x),  # without noise
+]
+
+
 def said(capsys, check, attempt):
     check(attempt)
     return capsys.readouterr().out.strip()

@@ -73,6 +73,8 @@ EXAMPLES = {
     "retrieved": lambda: figures.retrieved(X[:3], {"HIO": (X[:3], ["upright", "rotated", "mixed"])}, list("abc")),
     "quality_and_time": lambda: figures.quality_and_time({"sr": POINTS, "phase": POINTS[:2]}),
     "solver": lambda: figures.solver({"x": X[0], "y": SR.A(X[:1])[0]}, X, T, {900: 0.1, 300: 0.01}, 0.005),
+    # 08
+    "posterior_clouds": lambda: figures.posterior_clouds({"a": X[:, 0, 0, :2], "b": X[:, 1, 0, :2]}, torch.zeros(2), torch.eye(2)),
 }
 
 POINTS = [(1.0, (3.0, 2.8, 3.2), True, False), (2.0, (2.5, 2.4, 2.6), True, True), (2.5, (2.9, 2.7, 3.0), False, False)]

@@ -350,3 +350,27 @@ def test_a_run_stands_over_its_misfit(count):
     figure = figures.solver(pictures, X[:count], range(count), {7: 0.1, 3: 0.01}, 0.005)
     assert len(drawn(figure.axes)) == 3 + count and figure._repr_png_()
     assert list(figure.axes[-1].lines[0].get_xdata()) == [7, 3]
+
+
+# 08
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_clouds_stand_over_the_ellipses_of_the_posterior(count):
+    """The ellipse of one deviation passes through the mean plus a deviation along each axis of the covariance."""
+    mean, covariance = torch.tensor([1.0, -1.0]), torch.tensor([[2.0, 1.2], [1.2, 1.0]])
+    samples = {f"solver {i}": torch.randn(50, 2, generator=torch.Generator().manual_seed(i)) for i in range(count)}
+    figure = figures.posterior_clouds(samples, mean, covariance)
+    assert len(figure.axes) == count
+    values, vectors = torch.linalg.eigh(covariance.double())
+    for axes in figure.axes:
+        for patch, deviations in zip(axes.patches, (1, 2)):
+            unit = patch.get_patch_transform().inverted()
+            for value, vector in zip(values, vectors.T):
+                point = unit.transform((mean + deviations * value.sqrt() * vector).tolist())
+                assert abs(float(torch.tensor(point).norm()) - 1) < 1e-5
+
+
+def test_clouds_of_other_numbers_are_refused():
+    with pytest.raises(ArgumentError, match=r"^treg: got shape \(5, 3\), expected \(N, 2\)"):
+        figures.posterior_clouds({"treg": torch.zeros(5, 3)}, torch.zeros(2), torch.eye(2))

@@ -185,7 +185,23 @@ def test_the_solver_panel_follows_its_controls(short):
     assert len(set(pictures)) == len(pictures) == 11 and text.value == "bear" and (panel.bar.value, panel.bar.max) == (3, 3)
 
 
-SOLVING = [widgets.quickstart, widgets.ddim, widgets.text_regularization, widgets.negation, widgets.solver]
+def test_the_panel_of_two_solvers_follows_its_controls(prior):
+    panel = widgets.two_solvers(prior, "fox", steps=2)
+    (picture, text), (operator, strength), (above, below, seed) = (box.children for box in panel.widget.children[:3])
+    changes = (
+        (below, "mpgd"),
+        (above, "mpgd"),
+        (seed, 3),
+        (text, "pizza"),
+        (strength, 4),
+        (operator, operator.options[2]),
+        (picture, "bear"),
+    )
+    pictures = pictures_after(panel, changes)
+    assert len(set(pictures)) == len(pictures) == 8 and (panel.bar.value, panel.bar.max) == (2, 2)
+
+
+SOLVING = [widgets.quickstart, widgets.ddim, widgets.text_regularization, widgets.negation, widgets.solver, widgets.two_solvers]
 
 
 @pytest.mark.parametrize("build", SOLVING)
@@ -208,7 +224,7 @@ def test_a_solve_says_what_went_wrong(build, short, monkeypatch):
     assert panel.status.value.startswith("AttributeError: ") and not panel.start.disabled and not panel.picture.value
 
 
-@pytest.mark.parametrize("build", [build for build in SOLVING if build is not widgets.ddim])
+@pytest.mark.parametrize("build", [build for build in SOLVING if build not in (widgets.ddim, widgets.two_solvers)])
 def test_a_solve_says_which_setting_is_wrong(build, prior, monkeypatch):
     monkeypatch.setattr(prior, "recommended", {"treg": {"steps": 0}})
     assert finish(build(prior, "fox")).status.value.startswith("steps: got 0, expected ")

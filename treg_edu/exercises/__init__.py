@@ -15,6 +15,13 @@ from .base import difference, verdict
 from .ddim import check_from_v, check_gaussian_noise, check_renoise, check_rescaled_score
 from .forward_operators import check_block_mean_adjoint, check_gamma_gradient, check_least_squares_near, check_split
 from .latent_data_consistency import check_inpainting_step, check_noise_gain, check_steepest_step
+from .other_solvers import (
+    check_clean_estimate,
+    check_gluing,
+    check_norm_gradient,
+    check_through_the_network,
+    check_without_a_gradient,
+)
 from .phase_retrieval_symmetries import check_conjugate_flip, check_distinct_magnitudes, check_hio_step, check_turned_error
 from .text_regularization import check_decided_by_text, check_exact_pixel_step, check_latent_step_of_two_texts, check_treg_step
 from .treg import check_algorithm_step, check_consistency_steps, check_cost, check_paired_difference
@@ -23,6 +30,7 @@ __all__ = [
     "check_adam",
     "check_algorithm_step",
     "check_block_mean_adjoint",
+    "check_clean_estimate",
     "check_conjugate_flip",
     "check_consistency_steps",
     "check_cost",
@@ -32,12 +40,14 @@ __all__ = [
     "check_from_v",
     "check_gamma_gradient",
     "check_gaussian_noise",
+    "check_gluing",
     "check_hio_step",
     "check_inpainting_step",
     "check_latent_step_of_two_texts",
     "check_least_squares_near",
     "check_negation_loss",
     "check_noise_gain",
+    "check_norm_gradient",
     "check_paired_difference",
     "check_pull_back",
     "check_renoise",
@@ -45,8 +55,10 @@ __all__ = [
     "check_shortest_move",
     "check_split",
     "check_steepest_step",
+    "check_through_the_network",
     "check_treg_step",
     "check_turned_error",
+    "check_without_a_gradient",
     "difference",
     "verdict",
 ]

@@ -8,6 +8,7 @@ from .base import LINEAR, NONLINEAR, SIGMA, Live, Panel
 from .ddim import ddim
 from .forward_operators import null_space
 from .latent_data_consistency import pixel_step
+from .other_solvers import two_solvers, two_solvers_figure
 from .phase_retrieval_symmetries import phases_and_copies
 from .quickstart import quickstart
 from .text_regularization import text_regularization
@@ -29,4 +30,6 @@ __all__ = [
     "solver",
     "solver_figure",
     "text_regularization",
+    "two_solvers",
+    "two_solvers_figure",
 ]

@@ -1,0 +1,39 @@
+"""Figures of notebook 08."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.patches import Ellipse
+from torch import Tensor
+
+from .. import checks
+from .base import Figure, blank, name_axes, own_style
+
+__all__ = ["posterior_clouds"]
+
+
+@own_style()
+def posterior_clouds(samples: Mapping[str, Tensor], mean: Tensor, covariance: Tensor, names: tuple[str, str] = ("red", "green")) -> Figure:
+    """Samples of two numbers, each set over the ellipses of 1 and 2 deviations of the exact Gaussian posterior; its mean is a cross.
+
+    samples: {solver: (N, 2)}.  mean: (2,).  covariance: (2, 2).  names: of the two numbers.
+    """
+    for name, points in samples.items():
+        checks.expect(points.ndim == 2 and points.shape[1] == 2, name, f"shape {tuple(points.shape)}", "(N, 2)")
+    figure = blank(2.1 * len(samples), 2.5)
+    grid = figure.subplots(1, len(samples), squeeze=False, sharex=True, sharey=True)[0]
+    values, vectors = np.linalg.eigh(covariance.detach().cpu().double().numpy())
+    angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
+    centre = mean.detach().cpu().double().numpy()
+    for axes, (name, points) in zip(grid, samples.items()):
+        cloud = points.detach().cpu().numpy()
+        axes.plot(*cloud.T, ".", color="tab:blue", markersize=2.5, alpha=0.35)
+        for deviations, style in ((1, "-"), (2, "--")):
+            width, height = 2 * deviations * np.sqrt(values[::-1])
+            axes.add_patch(Ellipse((centre[0], centre[1]), width, height, angle=angle, fill=False, color="black", linestyle=style))
+        axes.plot(*centre, "+", color="black", markersize=9)
+        axes.plot(*cloud.mean(0), "x", color="tab:red", markersize=7)
+        axes.set_title(name)
+        axes.set_aspect("equal", adjustable="datalim")
+        name_axes(axes, names[0], names[1] if axes is grid[0] else "")
+    return figure
