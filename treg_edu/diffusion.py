@@ -44,6 +44,7 @@ class Step:
     null_embedding: c_∅ after this step, (B, L, d); None of a solver that knows no text.
     x_hat: the image estimate in [0, 1], (B, 3, H, W), on the steps that made one (consistency steps, and the last), else None.
     misfit: RMS of y − A(x̂) of each sample, (B,), where a solver made an x_hat.
+    text_embedding: c after this step, (B, L, d), of a solver that tunes it.
     A solver without a prior yields its iterations: t counts those that are left, and z_t, z0 and z_next are images.
     """
 
@@ -55,6 +56,7 @@ class Step:
     null_embedding: torch.Tensor | None
     x_hat: torch.Tensor | None = None
     misfit: torch.Tensor | None = None
+    text_embedding: torch.Tensor | None = None
 
 
 def check_prior(prior: Any) -> None:

@@ -12,6 +12,7 @@ from ..priors import DiffusionPrior
 from .ddrm import ddrm
 from .dps import dps, ldps
 from .mpgd import mpgd
+from .p2l import p2l
 from .pigdm import pigdm
 from .psld import psld
 from .resample import resample
@@ -24,13 +25,14 @@ SOLVERS: dict[str, Solver] = {
     "dps": dps,
     "ldps": ldps,
     "mpgd": mpgd,
+    "p2l": p2l,
     "pigdm": pigdm,
     "psld": psld,
     "resample": resample,
     "treg": treg,
 }
 
-__all__ = ["SOLVERS", "Solver", "ddrm", "dps", "ldps", "mpgd", "pigdm", "psld", "resample", "solve", "treg"]
+__all__ = ["SOLVERS", "Solver", "ddrm", "dps", "ldps", "mpgd", "p2l", "pigdm", "psld", "resample", "solve", "treg"]
 
 
 def solve(
