@@ -104,7 +104,7 @@ def test_pigdm_has_the_distribution_that_its_rule_gives(kind, sigma, eta, scalin
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("sigma", [0.02, 0.2])
 def test_pigdm_meets_the_posterior_where_its_r_is_right(sigma, eta):
-    """For N(m, I) the covariance of z₀ given z_t is r² I: DDIM's steps of the posterior's score meet its mean and, in the limit, its spread."""
+    """For N(m, I) the covariance of z₀ given z_t is r² I: DDIM's steps of the posterior's score meet its mean, and many its spread."""
     operator = OPERATORS["sr"]
     y = measured(operator, sigma)
     mean, covariance = UNIT.posterior(operator, y, sigma)
@@ -120,7 +120,7 @@ def test_pigdm_as_published_pulls_harder_the_more_steps():
     """√ᾱ g does not shrink with the step: with σ = 0.2 the mean leaves the posterior's for the measurement's, the more the more steps."""
     operator, sigma = OPERATORS["sr"], 0.2
     y = measured(operator, sigma)
-    posterior, covariance = SMOOTH.posterior(operator, y, sigma)
+    posterior, _ = SMOOTH.posterior(operator, y, sigma)
     B = dense(operator, (4, 4)) / 2
     misfits = []
     for steps in (20, 100, 1000):
@@ -177,7 +177,7 @@ def test_ddrm_has_the_distribution_that_its_rule_gives(kind, sigma, eta, eta_b):
 
 
 def test_ddrm_is_exact_where_pixels_are_independent_nothing_is_renewed_and_nothing_is_noisy():
-    """C and A diagonal, η = 0, σ = 0: DDIM of each hidden pixel, and the measured ones as they are; the spread as the steps grow shorter."""
+    """C and A diagonal, η = 0, σ = 0: DDIM of each hidden pixel, and the measured ones as they are; the spread with many steps."""
     prior = GaussianPrior(torch.linspace(0.02, 0.5, 48).diag(), {"": MEAN})
     y = measured(OPERATORS["inpaint"], 0.0)
     mean, covariance = prior.posterior(OPERATORS["inpaint"], y, 1e-6)
@@ -211,8 +211,7 @@ def test_what_ddrm_does_not_measure_varies_too_little_by_what_theory_gives(eta):
 
 @pytest.mark.parametrize("kind", OPERATORS)
 def test_ddrm_without_noise_keeps_what_was_measured(kind):
-    """σ = 0: exactly, however few the steps, and with η_b < 1 it does not.  With any σ > 0 the last level, 0, is below σ/s, and the rule ends
-    with the estimate ẑ₀ in every coordinate."""
+    """σ = 0: exactly, however few the steps, unless η_b < 1.  With any σ > 0 the last level, 0, is below σ/s, and the rule ends with ẑ₀."""
     operator = OPERATORS[kind]
     y = measured(operator, 0.0)
 
@@ -264,7 +263,7 @@ def test_dps_is_what_an_independent_simulation_gives(kind, eta):
 
 
 def test_dps_misses_the_posterior_by_fitting_the_noise():
-    """Of one number, y = a·x + n, the gradient of the norm has one length whatever the misfit: a·x̂ walks to y and stays within a step of it.
+    """Of one number, y = a·x + n, the gradient of the norm has one length, whatever the misfit: a·x̂ comes to y and stays within a step.
     The bias of its mean is what separates y from the posterior's mean, and the spread is that of the steps."""
     operator, sigma, step_size = Matrix(torch.full((1, 48), 1 / math.sqrt(48), dtype=torch.float64)), 1.0, 0.1
     y = operator.A(GREY) + 1.5

@@ -35,7 +35,7 @@ def dps(
     ẑ₀ = clip(Tweedie(z_t), −1, 1)
     z′ = an ancestral step of DDPM from ẑ₀,   z_{t−1} = z′ − ζ ∇_{z_t} ‖y − A(D(ẑ₀))‖      (Algorithm 1, Gaussian noise)
 
-    The gradient is the norm's, not the square's: the paper divides its step by the norm. It does not vanish as the misfit falls, so DPS fits
+    The gradient is the norm's, not the square's: the paper divides its step by the norm.  It does not shrink with the misfit, so DPS fits
     the noise in y as well, to within what one step changes.
 
     prior: a `PixelDiffusion`, whose latents are the pixels in [−1, 1]; on any other, `ldps`.  operator: any, linear or not.
@@ -95,8 +95,8 @@ def ldps(
     z_{t−1} = DDIM(ẑ₀, ε̂) − ρ ∇_{z_t} ‖y − A(D(ẑ₀))‖
 
     prior: any; on a `PixelDiffusion` this is DPS with DDIM's steps.  operator: any, linear or not.
-    step_size: ρ ≥ 0.  1 in LATINO's baseline, for misfits of images in [−1, 1], is 2 here.  Others let it follow the noise: √ᾱ_{t−1} in TReg's
-    branch, ½ ᾱ_t within ReSample.  Page: docs/solvers.md.
+    step_size: ρ ≥ 0.  LATINO's baseline has 1, for misfits of images in [−1, 1]: 2 here.  Others let it follow the noise: √ᾱ_{t−1} in
+    TReg's branch, ½ ᾱ_t within ReSample.  Page: docs/solvers.md.
 
     Checks everything at the call.  Yields one `Step` per timestep, with x_hat = D(ẑ₀); the last x_hat is D(z₀), the reconstruction.
     """
