@@ -25,6 +25,8 @@ LINEAR = {
 }
 CURVED = {"phase": FourierMagnitude(), "gamma": GammaCorrection(2.2)}
 SHORT = {
+    "daps": dict(steps=4, chain_steps=3, step_size=0.2),
+    "latent_daps": dict(steps=4, chain_steps=3, step_size=0.2),
     "p2l": dict(steps=4, every=2),
     "resample": dict(steps=6, every=1, look_ahead=1, pixel_iterations=5, latent_iterations=4),
     "treg": dict(steps=4, every=2, iterations=3, negation=None),

@@ -9,6 +9,7 @@ import torch
 from .. import checks
 from ..diffusion import Step
 from ..priors import DiffusionPrior
+from .daps import daps, latent_daps
 from .ddrm import ddrm
 from .dps import dps, ldps
 from .mpgd import mpgd
@@ -21,8 +22,10 @@ from .treg import treg
 Solver = Callable[..., Iterator[Step]]
 
 SOLVERS: dict[str, Solver] = {
+    "daps": daps,
     "ddrm": ddrm,
     "dps": dps,
+    "latent_daps": latent_daps,
     "ldps": ldps,
     "mpgd": mpgd,
     "p2l": p2l,
@@ -32,7 +35,7 @@ SOLVERS: dict[str, Solver] = {
     "treg": treg,
 }
 
-__all__ = ["SOLVERS", "Solver", "ddrm", "dps", "ldps", "mpgd", "p2l", "pigdm", "psld", "resample", "solve", "treg"]
+__all__ = ["SOLVERS", "Solver", "daps", "ddrm", "dps", "latent_daps", "ldps", "mpgd", "p2l", "pigdm", "psld", "resample", "solve", "treg"]
 
 
 def solve(

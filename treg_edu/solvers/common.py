@@ -14,7 +14,7 @@ from ..priors import DiffusionPrior, PixelDiffusion
 
 __all__ = ["NONLINEAR", "Problem", "last_image", "linear_alone", "on_pixels", "pose", "warn_of_size"]
 
-NONLINEAR = ("dps", "ldps", "mpgd", "resample", "daps", "treg")
+NONLINEAR = ("daps", "dps", "latent_daps", "ldps", "mpgd", "resample", "treg")
 """The solvers that take a nonlinear operator as well."""
 
 
