@@ -1,0 +1,114 @@
+"""treg_edu.solvers.pigdm and .ddrm: limits, starts, and operators of deepinv. What they draw is in test_gaussian_posteriors."""
+
+import math
+
+import pytest
+import torch
+from deepinv_reference import deepinv
+from gaussian_world import GaussianPrior, Matrix, dense, smooth_covariance
+
+import treg_edu as te
+from treg_edu.operators import GaussianBlur, Inpainting, SuperResolution
+from treg_edu.solvers.pigdm import towards_measurement
+
+PRIOR = GaussianPrior(smooth_covariance(), {"fox": torch.linspace(-0.3, 0.3, 48).view(3, 4, 4)})
+SR = SuperResolution(2)
+physics = deepinv.physics
+
+
+def image(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def last(walk):
+    *_, step = walk
+    return step
+
+
+def blur_fft():
+    kernel = image(1, 1, 3, 3, seed=5)
+    return physics.BlurFFT((3, 4, 4), kernel.float() / kernel.sum()).double()
+
+
+THEIRS = {
+    "BlurFFT": blur_fft,
+    "inpainting": lambda: physics.Inpainting((3, 4, 4), mask=(image(3, 4, 4) > 0.5).double()),
+    "Decolorize": lambda: physics.Decolorize().double(),
+    "Downsampling": lambda: physics.Downsampling((3, 4, 4), filter="bilinear", factor=2, padding="circular").double(),
+}
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+@pytest.mark.parametrize("name", ["pigdm", "ddrm"])
+def test_an_operator_of_deepinv_gives_what_its_matrix_gives(name, kind):
+    """The same samples by deepinv's decomposition, or its proximal map, and by a dense matrix."""
+    theirs = THEIRS[kind]()
+    x = image(2, 3, 4, 4)
+    y = theirs.A(x)
+    matrix = Matrix(dense(theirs, (4, 4)))
+    for sigma in (0.05, 0.0):
+        settings = dict(sigma=sigma, steps=6, seed=3)
+        one = last(te.SOLVERS[name](PRIOR, theirs, y, **settings)).z_next
+        other = last(te.SOLVERS[name](PRIOR, matrix, y.flatten(1)[:, None, None], **settings)).z_next
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-3 if kind == "Downsampling" else 1e-4)  # whose map is conjugate gradient
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_pigdm_of_weight_0_is_a_plain_sample(eta):
+    y = SR.A(image(2, 3, 4, 4))
+    settings = dict(steps=10, guidance_scale=2.0, seed=4)
+    guided = last(te.SOLVERS["pigdm"](PRIOR, SR, y, "fox", sigma=0.1, weight=0.0, eta=eta, **settings))
+    plain = last(te.diffusion.sample(PRIOR, ["fox"] * 2, **settings))
+    same = torch.allclose(guided.z_next, plain.z_next, rtol=0, atol=1e-10)
+    assert same == (eta == 0)
+    by_dps = last(te.SOLVERS["dps"](PRIOR, SR, y, "fox", step_size=0.0, eta=eta, **settings))
+    if by_dps.z0.abs().max() < 1:
+        torch.testing.assert_close(guided.z_next, by_dps.z_next)
+
+
+@pytest.mark.parametrize("operator", [SR, GaussianBlur(1.0, 3), Inpainting.box(4, 1, 1, 2, 2)], ids=["sr", "blur", "inpaint"])
+def test_the_way_towards_the_measurement_is_the_posterior_mean_of_a_ball(operator):
+    """x₀ ~ N(x, r² I), y = A x₀ + n, by the dense formula; and σ → 0 is A†."""
+    x, y = image(2, 3, 4, 4), operator.A(image(2, 3, 4, 4, seed=1))
+    A = dense(operator, (4, 4))
+    off = (y - operator.A(x)).flatten(1)
+    for variance, sigma in ((0.2, 0.1), (1e-3, 0.5)):
+        gain = variance * A.T @ torch.linalg.inv(variance * A @ A.T + sigma**2 * torch.eye(len(A)))
+        torch.testing.assert_close(towards_measurement(operator, x, y, variance, sigma).flatten(1), off @ gain.T)
+    exact = towards_measurement(operator, x, y, 0.2, 0.0)
+    torch.testing.assert_close(towards_measurement(operator, x, y, 0.2, 1e-6), exact, rtol=0, atol=1e-5)
+    torch.testing.assert_close(operator.A(x + exact), y)
+
+
+def test_pigdm_may_start_at_an_image():
+    y = SR.A(image(2, 3, 4, 4))
+    start = SR.A_dagger(y)
+    cold, warm = (next(iter(te.SOLVERS["pigdm"](PRIOR, SR, y, sigma=0.1, steps=10, seed=4, start=s))) for s in (None, start))
+    alpha_bar = PRIOR.alpha_bar(warm.t)
+    torch.testing.assert_close(warm.z_t, alpha_bar.sqrt() * (2 * start - 1) + (1 - alpha_bar).sqrt() * cold.z_t)
+    whole = te.solve("pigdm", PRIOR, SR, y, sigma=0.1, steps=5, start=start, progress=False)
+    parts = te.solve("pigdm", PRIOR, SR, y, sigma=0.1, steps=5, start=start, progress=False, batch_size=1)
+    torch.testing.assert_close(parts, whole)
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong"),
+    [("start", image(1, 3, 4, 4)), ("start", "A†y"), ("start", torch.full((2, 3, 4, 4), math.nan)), ("scaling", "nvidia"), ("eta", 1.1)],
+)
+def test_pigdm_refuses_nonsense(argument, wrong):
+    with pytest.raises(te.checks.ArgumentError, match=f"^{argument}: got "):
+        te.SOLVERS["pigdm"](PRIOR, SR, SR.A(image(2, 3, 4, 4)), sigma=0.1, **{argument: wrong})
+
+
+@pytest.mark.parametrize("name", ["pigdm", "ddrm"])
+def test_they_work_on_pixels_alone(prior, name):
+    with pytest.raises(te.checks.ArgumentTypeError, match=r"^prior: got LatentDiffusion, expected a PixelDiffusion, .*on latents, ldps"):
+        te.SOLVERS[name](prior, SR, SR.A(image(2, 3, 4, 4)), sigma=0.1)
+
+
+def test_ddrm_refuses_an_operator_too_large_for_a_dense_decomposition(monkeypatch):
+    operator = Matrix(torch.eye(48, dtype=torch.float64))
+    y = operator.A(image(1, 3, 4, 4))
+    monkeypatch.setattr(te.operators.decomposition, "LARGEST_MATRIX", 48 * 48 - 1)
+    with pytest.raises(te.checks.ArgumentError, match=r"^operator: got a matrix of 48×48 entries \(Matrix\), expected a method svd"):
+        te.SOLVERS["ddrm"](PRIOR, operator, y, sigma=0.1)
