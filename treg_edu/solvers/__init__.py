@@ -12,6 +12,7 @@ from ..priors import DiffusionPrior
 from .daps import daps, latent_daps
 from .ddrm import ddrm
 from .dps import dps, ldps
+from .flowdps import flowdps
 from .mpgd import mpgd
 from .p2l import p2l
 from .pigdm import pigdm
@@ -25,6 +26,7 @@ SOLVERS: dict[str, Solver] = {
     "daps": daps,
     "ddrm": ddrm,
     "dps": dps,
+    "flowdps": flowdps,
     "latent_daps": latent_daps,
     "ldps": ldps,
     "mpgd": mpgd,
@@ -35,7 +37,23 @@ SOLVERS: dict[str, Solver] = {
     "treg": treg,
 }
 
-__all__ = ["SOLVERS", "Solver", "daps", "ddrm", "dps", "latent_daps", "ldps", "mpgd", "p2l", "pigdm", "psld", "resample", "solve", "treg"]
+__all__ = [
+    "SOLVERS",
+    "Solver",
+    "daps",
+    "ddrm",
+    "dps",
+    "flowdps",
+    "latent_daps",
+    "ldps",
+    "mpgd",
+    "p2l",
+    "pigdm",
+    "psld",
+    "resample",
+    "solve",
+    "treg",
+]
 
 
 def solve(
