@@ -13,6 +13,7 @@ from .daps import daps, latent_daps
 from .ddrm import ddrm
 from .dps import dps, ldps
 from .flowdps import flowdps
+from .latino import latino
 from .mpgd import mpgd
 from .p2l import p2l
 from .pigdm import pigdm
@@ -28,6 +29,7 @@ SOLVERS: dict[str, Solver] = {
     "dps": dps,
     "flowdps": flowdps,
     "latent_daps": latent_daps,
+    "latino": latino,
     "ldps": ldps,
     "mpgd": mpgd,
     "p2l": p2l,
@@ -45,6 +47,7 @@ __all__ = [
     "dps",
     "flowdps",
     "latent_daps",
+    "latino",
     "ldps",
     "mpgd",
     "p2l",
