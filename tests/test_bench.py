@@ -37,7 +37,7 @@ def test_operators_are_compared_with_deepinv_where_there_is_one(passed, monkeypa
     monkeypatch.setattr(bench, "import_deepinv", lambda: None)
     monkeypatch.setattr(bench, "load_prior", lambda: None)
     monkeypatch.setattr(bench, "ratio", lambda a, b, *repetitions, **calls: (a(), b(), 1.0)[-1])
-    for name in ("import_rows", "sampling_rows"):
+    for name in ("import_rows", "sampling_rows", "solver_rows"):
         monkeypatch.setattr(bench, name, lambda *_: [])
     rows = bench.run(1, deepinv if passed else None)
     assert len(rows) == 2 + passed * 3 * len(bench.operator_pairs(deepinv)) and all(row.ok for row in rows)
@@ -51,3 +51,15 @@ def test_a_deepinv_that_cannot_be_imported_is_none(error, monkeypatch):
 
     monkeypatch.setattr(bench.importlib, "import_module", failing)
     assert bench.import_deepinv() is None
+
+
+def test_the_table_of_solvers_counts_passes(prior, monkeypatch):
+    """Of two solvers at two steps; one that wants a prior of pixels is left out."""
+    monkeypatch.setattr(bench, "SOLVERS", {name: bench.SOLVERS[name] for name in ("dps", "ldps", "treg")})
+    monkeypatch.setattr(bench, "SHORT", 2)
+    ldps, treg = bench.solver_rows(prior, 1)
+    assert (ldps["solver"], ldps["unet"], ldps["unet_backward"], ldps["decoder"], ldps["decoder_backward"]) == ("ldps", 4, 4, 3, 2)
+    assert (treg["solver"], treg["unet"], treg["unet_backward"], treg["decoder"], treg["encoder"], treg["clip"]) == ("treg", 4, 0, 2, 1, 1)
+    assert ldps["MiB"] > 0 == treg["MiB"] and min(row[name] for row in (ldps, treg) for name in ("DDIM", "explained")) > 0
+    table = bench.solver_table([ldps, treg])
+    assert table.row_count == 2 and [cell.header for cell in table.columns][:3] == ["solver", "U-Net", "back"]

@@ -164,7 +164,7 @@ STUDIES = {
 NOT_HERE = {"SeparableOperator.matrix.n", "SeparableOperator.image_side.m"}  # abstract
 NOT_HERE |= {"Step.__init__.index", "Step.__init__.t"}  # what a solver tells, not what it is told
 NOT_HERE |= {"images.size", "integer.least", "integer.most", "strings.batch"}  # of treg_edu.checks
-NOT_HERE |= {"Cost.__init__.memory"}  # what a run tells
+NOT_HERE |= {"Cost.__init__.memory", "Cost.__init__.kept"}  # what a run tells
 
 
 def integer_arguments():

@@ -5,6 +5,7 @@ conjugate gradient.
 """
 
 import importlib
+import inspect
 import statistics
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from . import checks, diffusion
+from .costs import COUNTED, cost
 from .operators import GaussianBlur, Inpainting, LinearOperator, SuperResolution
 from .priors import LatentDiffusion, load_prior
-from .solvers import solve, treg
+from .solvers import SOLVERS, solve, treg
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Row", "import_deepinv", "ratio", "run", "seconds", "table"]
 
 STEPS, BATCH = 20, 4
+SHORT, GUIDANCE, SIGMA = 10, 2.5, 0.005  # of the table of solvers
 IMAGES = (16, 3, 64, 64)
 GAMMA = 10.0  # of prox_l2
 Call = Callable[[], object]
@@ -103,6 +106,96 @@ def sampling_rows(prior: LatentDiffusion, repetitions: int) -> list[Row]:
         Row("one image in a batch of 16 / one image alone", ratio(many, one, repetitions) / 16, 0.6),
         Row("16 images, 50 guided steps", seconds(sampling(prior, 16, 50, guidance_scale=guidance)), unit=" s"),
     ]
+
+
+# What each solver costs
+
+
+def unit_seconds(prior: LatentDiffusion, operator: Any, repetitions: int) -> dict[str, float]:
+    """Seconds of one pass of each kind that `costs.Cost` counts, for one image: the median of several, each on BATCH images."""
+    x, null = torch.rand(BATCH, *IMAGES[1:]), prior.embed_text([""] * BATCH)
+    z = torch.randn(BATCH, *prior.latent_shape())
+    passes: dict[str, tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]] = {
+        "unet": (z, lambda z: prior.predict_noise(z, 500, null)),
+        "decoder": (z, prior.decode),
+        "encoder": (x, prior.encode),
+        "clip": (x, prior.embed_images),
+        "products": (x, operator.A),
+    }
+
+    def there(function: Callable[[torch.Tensor], torch.Tensor], argument: torch.Tensor) -> None:
+        with torch.no_grad():
+            function(argument)
+
+    def and_back(function: Callable[[torch.Tensor], torch.Tensor], argument: torch.Tensor) -> None:
+        with torch.enable_grad():
+            function(argument.requires_grad_()).sum().backward()
+
+    found = {}
+    for name, (argument, function) in passes.items():
+        there(function, argument)
+        found[name] = median_seconds(lambda: there(function, argument), repetitions) / BATCH  # noqa: B023
+        if name in ("unet", "decoder", "encoder"):
+            both = median_seconds(lambda: and_back(function, argument), repetitions) / BATCH  # noqa: B023
+            found[f"{name}_backward"] = both - found[name]
+    return found
+
+
+def median_seconds(function: Call, repetitions: int) -> float:
+    """The median wall time of several calls."""
+    return statistics.median(seconds(function) for _ in range(repetitions))
+
+
+def solver_rows(prior: LatentDiffusion, repetitions: int) -> list[dict[str, Any]]:
+    """What each solver that runs on this prior costs on one batch of measurements, at SHORT steps: a row a solver.
+
+    DDIM: its seconds in units of plain guided sampling.  explained: that ratio over the one of the seconds that the counted passes of both
+    take by themselves, about 1 where nothing but the passes costs time.
+    """
+    operator = SuperResolution(16)
+    y = operator.measure(torch.rand(BATCH, *IMAGES[1:]), SIGMA)
+    plain = sampling(prior, BATCH, SHORT, guidance_scale=GUIDANCE)
+    unit = unit_seconds(prior, operator, repetitions)
+    rows = []
+    for name, solver in SOLVERS.items():
+        takes = inspect.signature(solver).parameters
+        offered = {"steps": SHORT, "sigma": SIGMA, "guidance_scale": GUIDANCE, "seed": 0}
+        settings = {argument: value for argument, value in offered.items() if argument in takes}
+        try:
+            solver(prior, operator, y, "fox", **settings)
+        except checks.ArgumentError:  # it wants a prior of pixels, or another operator
+            continue
+        found, ddim = cost(solver, prior, operator, y, "fox", **settings), median_seconds(plain, repetitions)
+        counts = {each: getattr(found, each) for each in COUNTED}
+        of_passes = sum(counts[each] * unit.get(each, 0.0) for each in counts) / (2 * SHORT * unit["unet"])
+        to_ddim = found.seconds / ddim
+        rows.append({"solver": name} | counts | {"MiB": found.kept / 2**20, "DDIM": to_ddim, "explained": to_ddim / of_passes})
+    return rows
+
+
+def solver_table(rows: list[dict[str, Any]]) -> "Table":
+    """The rows of `solver_rows` as a rich table."""
+    from rich.table import Table
+
+    titles = [
+        "solver",
+        "U-Net",
+        "back",
+        "decoder",
+        "back",
+        "encoder",
+        "back",
+        "CLIP",
+        "products with A",
+        "MiB kept",
+        "time / DDIM",
+        "/ counted",
+    ]
+    view = Table(*titles, title=f"{SHORT} steps, ω = {GUIDANCE}, {BATCH} images ×16: passes for one image")
+    for row in rows:
+        name, *numbers, memory, ratio_to_ddim, explained = row.values()
+        view.add_row(name, *(f"{number:g}" for number in numbers), f"{memory:.0f}", f"{ratio_to_ddim:.2f}", f"{explained:.2f}")
+    return view
 
 
 # Operators
@@ -201,8 +294,10 @@ def run(repetitions: int = 5, deepinv: ModuleType | None = None) -> list[Row]:
         console.print("not compared with deepinv, which cannot be imported; in a checkout, `make bench` imports it without torchvision")
     else:
         rows += operator_rows(deepinv, repetitions)
-    rows += sampling_rows(load_prior(), repetitions)
+    prior = load_prior()
+    rows += sampling_rows(prior, repetitions)
     console.print(table(rows))
+    console.print(solver_table(solver_rows(prior, repetitions)))
     console.print(f"{torch.get_num_threads()} threads; medians of {repetitions} timings in turn; operators on images of shape {IMAGES}")
     return rows
 

@@ -4,7 +4,7 @@ import copy
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,9 @@ class Cost:
 
     unet, decoder, encoder: forward passes; …_backward: passes back through them.  clip: forward passes of CLIP's image tower.
     A guided noise estimate is two forward passes.  products: with A, Aᵀ, or J(x)ᵀ; a closed form counts those it makes itself.
-    memory: the most bytes that the run held beyond what was held before: of the accelerator, or of the process on a CPU.
+    kept: the most bytes that autograd kept at one time for the ways back, besides the weights; 0 for a solver without gradients.
+    memory: the most bytes that the run held beyond what was held before: of the accelerator, or of the process on a CPU, where memory that
+    an earlier run has left to the process is not seen.
     """
 
     unet: float
@@ -40,6 +42,7 @@ class Cost:
     clip: float
     products: float
     seconds: float
+    kept: int
     memory: int
 
 
@@ -58,12 +61,13 @@ def cost(
             handle = network.register_forward_hook(counted(counts, name), with_kwargs=True)
             hooks.callback(handle.remove)
         operator = with_counted_products(operator, counts)
+        kept = hooks.enter_context(most_kept(networks(prior).values()))
         memory = hooks.enter_context(most_memory(y.device if prior is None else prior.device))
         started = time.perf_counter()
         solve(solver, prior, operator, y, prompt, progress=False, **settings)
         elapsed = time.perf_counter() - started
     per_image = {name: counts[name] / len(y) for name in COUNTED}
-    return Cost(**per_image, seconds=elapsed, memory=memory())
+    return Cost(**per_image, seconds=elapsed, kept=kept(), memory=memory())
 
 
 def networks(prior: Any) -> dict[str, torch.nn.Module]:
@@ -108,6 +112,34 @@ def with_counted_products(operator: Any, counts: Counter[str]) -> Any:
         if callable(getattr(operator, name, None)):
             setattr(twin, name, counting(getattr(twin, name)))
     return twin
+
+
+@contextmanager
+def most_kept(networks: Iterable[torch.nn.Module]) -> Iterator[Callable[[], int]]:
+    """Gives a function that tells, afterwards, the most bytes of distinct tensors that autograd kept at one time, without the weights."""
+    weights = {each.untyped_storage().data_ptr() for network in networks for each in (*network.parameters(), *network.buffers())}
+    users: Counter[int] = Counter()  # of each storage
+    live = most = 0
+
+    class Kept:
+        """A tensor that autograd keeps; what it weighs is given back when autograd lets go of it."""
+
+        def __init__(self, tensor: torch.Tensor) -> None:
+            nonlocal live, most
+            self.tensor, self.storage, self.bytes = tensor, tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+            if self.storage not in weights:
+                live += self.bytes * (users[self.storage] == 0)
+                users[self.storage] += 1
+                most = max(most, live)
+
+        def __del__(self) -> None:
+            nonlocal live
+            if self.storage not in weights:
+                users[self.storage] -= 1
+                live -= self.bytes * (users[self.storage] == 0)
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        yield lambda: most
 
 
 @contextmanager

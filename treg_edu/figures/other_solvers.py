@@ -34,6 +34,6 @@ def posterior_clouds(samples: Mapping[str, Tensor], mean: Tensor, covariance: Te
         axes.plot(*centre, "+", color="black", markersize=9)
         axes.plot(*cloud.mean(0), "x", color="tab:red", markersize=7)
         axes.set_title(name)
-        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_aspect("equal")
         name_axes(axes, names[0], names[1] if axes is grid[0] else "")
     return figure
