@@ -29,7 +29,7 @@ def polynomial_levels(highest: float, lowest: float, count: int, power: int = 7)
 
 def nearest_timesteps(prior: DiffusionPrior, levels: torch.Tensor) -> list[int]:
     """For each σ the timestep of the prior whose noise level is nearest, in the logarithm; the first or the last one beyond the range."""
-    known = noise_level(prior.scheduler.alphas_cumprod.double().cpu()).log()
+    known = noise_level(prior.scheduler.alphas_cumprod.cpu().double()).log()
     return (known - levels.double().log()[:, None]).abs().argmin(dim=1).tolist()
 
 
