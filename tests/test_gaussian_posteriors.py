@@ -226,6 +226,37 @@ def test_ddrm_without_noise_keeps_what_was_measured(kind):
     torch.testing.assert_close(last.z_next, last.z0)
 
 
+# The table of docs/solvers/pixel.md
+
+TABLE = {  # {(solver, its steps): (distance of the mean, spread) as shares of the posterior's deviation}, for sr and σ = 0.1
+    ("ddrm", 20): (0.13, 0.65),
+    ("ddrm", 100): (0.19, 0.65),
+    ("ddrm", 1000): (0.54, 0.61),
+    ("paper", 20): (0.06, 0.67),
+    ("paper", 100): (0.73, 0.69),
+    ("paper", 1000): (0.99, 0.66),
+    ("score", 20): (0.18, 0.73),
+    ("score", 100): (0.14, 0.91),
+    ("score", 1000): (0.14, 0.99),
+}
+
+
+@pytest.mark.parametrize(("solver", "steps"), TABLE)
+def test_how_far_from_the_posterior(solver, steps):
+    """Authors' settings, in a world where pixels agree with their neighbours."""
+    operator, sigma = OPERATORS["sr"], 0.1
+    y = measured(operator, sigma)
+    mean, covariance = SMOOTH.posterior(operator, y, sigma)
+    if solver == "ddrm":
+        step, *start = ddrm_rule(SMOOTH, operator, y, sigma, 0.85, 1.0, steps)
+    else:
+        step, start = pigdm_step(SMOOTH, operator, y, sigma, 1.0, solver), WHITE
+    found, spread = moments(step, SMOOTH, steps, *start)
+    distance = ((found - mean).square() / covariance.diagonal()).mean().sqrt()
+    share = (spread.trace() / covariance.trace()).sqrt()
+    assert (round(distance.item(), 2), round(share.item(), 2)) == TABLE[solver, steps]
+
+
 # DPS
 
 

@@ -112,3 +112,18 @@ def test_ddrm_refuses_an_operator_too_large_for_a_dense_decomposition(monkeypatc
     monkeypatch.setattr(te.operators.decomposition, "LARGEST_MATRIX", 48 * 48 - 1)
     with pytest.raises(te.checks.ArgumentError, match=r"^operator: got a matrix of 48×48 entries \(Matrix\), expected a method svd"):
         te.SOLVERS["ddrm"](PRIOR, operator, y, sigma=0.1)
+
+
+def test_ddrm_begins_about_what_was_measured_and_about_mid_grey_elsewhere():
+    """At the first level, with the noise that is left: z_T = √ᾱ (2y − 1) + √(1 − ᾱ − 4 ᾱ σ²) ξ where measured, √(1 − ᾱ) ξ where hidden."""
+    operator = Inpainting.box(4, 1, 1, 2, 2)
+    y = operator.A(image(2, 3, 4, 4))
+    for sigma in (0.1, 20.0, 1e3):  # the last is above the first level, and nothing is measured better than that
+        first = next(iter(te.SOLVERS["ddrm"](PRIOR, operator, y, sigma=sigma, seed=4)))
+        alpha_bar, xi = PRIOR.alpha_bar(first.t), te.noise.normal(te.noise.generators(4, 2), (2, 3, 4, 4), dtype=torch.float64)
+        unmeasured = (1 - alpha_bar).sqrt() * xi
+        left = (1 - alpha_bar - 4 * alpha_bar * sigma**2).clamp(min=0).sqrt()
+        seen = operator.mask & (4 * alpha_bar * sigma**2 <= 1 - alpha_bar)
+        assert bool(seen.any()) == (sigma < 1e3)
+        expected = torch.where(seen, alpha_bar.sqrt() * (2 * y - 1) + left * xi, unmeasured)
+        torch.testing.assert_close(first.z_t, expected, rtol=0, atol=1e-10)

@@ -40,7 +40,7 @@ def ddrm(
 
     prior: a `PixelDiffusion`.  operator: a linear one with a decomposition, see `operators.svd`: ours, deepinv's `DecomposablePhysics`, or
     any whose matrix is small.  Singular values below 1e-4 of the largest count as 0.
-    sigma: σ ≥ 0, the deviation of the noise in y, in units of [0, 1] images; the authors' code doubles what it is given.
+    sigma: σ ≥ 0, the deviation of the noise in y, in units of [0, 1] images, as in the authors' code, which doubles it for its [−1, 1].
     eta, eta_b: η, η_b in [0, 1].  η is not DDIM's: it keeps the level of the noise and shortens the memory, so what is not measured varies
     too little where η > 0.  A tie, τ = σ/s, counts as measured.  So with σ = 0 and η_b = 1 the last picture explains y exactly; in the
     authors' code a tie counts as not measured, and the last picture is D(ẑ₀).  With σ > 0 it is D(ẑ₀) by the rule: the last τ is 0.
