@@ -67,6 +67,7 @@ CALLS = {
     "GaussianBlur.__init__.sigma": lambda v, _: GaussianBlur(v).A(X),
     "Inpainting.prox_l2.gamma": lambda v, _: BOX.prox_l2(X, BOX.A(X), v),
     "LinearOperator.prox_l2.gamma": lambda v, _: Plain().prox_l2(X, SR.A(X), v),
+    "prox.gamma": lambda v, _: operators.prox(SR, X, SR.A(X), v),
     "SeparableOperator.prox_l2.gamma": lambda v, _: SR.prox_l2(X, SR.A(X), v),
     "Inpainting.measure.sigma": lambda v, _: BOX.measure(X, v, seeded()),
     "Operator.measure.sigma": lambda v, _: SR.measure(X, v, seeded()),

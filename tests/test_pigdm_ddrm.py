@@ -8,7 +8,7 @@ from deepinv_reference import deepinv
 from gaussian_world import GaussianPrior, Matrix, dense, smooth_covariance
 
 import treg_edu as te
-from treg_edu.operators import GaussianBlur, Inpainting, SuperResolution
+from treg_edu.operators import GaussianBlur, Inpainting, SuperResolution, prox
 from treg_edu.solvers.pigdm import towards_measurement
 
 PRIOR = GaussianPrior(smooth_covariance(), {"fox": torch.linspace(-0.3, 0.3, 48).view(3, 4, 4)})
@@ -78,6 +78,21 @@ def test_the_way_towards_the_measurement_is_the_posterior_mean_of_a_ball(operato
     exact = towards_measurement(operator, x, y, 0.2, 0.0)
     torch.testing.assert_close(towards_measurement(operator, x, y, 0.2, 1e-6), exact, rtol=0, atol=1e-5)
     torch.testing.assert_close(operator.A(x + exact), y)
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_the_proximal_map_keeps_what_is_not_measured(kind):
+    """The dense normal equations; deepinv's own map of Decolorize does not solve them."""
+    theirs = THEIRS[kind]()
+    z, y = image(2, 3, 4, 4), theirs.A(image(2, 3, 4, 4, seed=1))
+    A, gamma = dense(theirs, (4, 4)), torch.tensor([3.0, 40.0], dtype=torch.float64).view(2, 1, 1, 1)
+    expected = [
+        torch.linalg.solve(torch.eye(48) + g * A.T @ A, v.flatten() + g * A.T @ off.flatten()).view(3, 4, 4)
+        for g, v, off in zip(gamma.flatten(), z, y, strict=True)
+    ]
+    torch.testing.assert_close(prox(theirs, z, y, gamma), torch.stack(expected), rtol=0, atol=1e-3)
+    dropped = theirs.prox_l2(z, y, gamma) if kind == "Decolorize" else prox(theirs, z, y, gamma)
+    assert ((dropped - torch.stack(expected)).abs().max() > 0.1) == (kind == "Decolorize")
 
 
 def test_pigdm_may_start_at_an_image():

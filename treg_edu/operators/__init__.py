@@ -8,7 +8,7 @@ from .decomposition import SVD, svd
 from .fourier import FourierMagnitude
 from .gamma import GammaCorrection
 from .inpainting import Inpainting
-from .protocol import image_shape, is_linear, mean_square, misfit, twin, vjp
+from .protocol import image_shape, is_linear, mean_square, misfit, prox, twin, vjp
 from .separable import GaussianBlur, SeparableOperator, SuperResolution, cubic_kernel
 
 OPERATORS: dict[str, type[Operator]] = {
@@ -37,6 +37,7 @@ __all__ = [
     "is_linear",
     "mean_square",
     "misfit",
+    "prox",
     "svd",
     "twin",
     "vjp",

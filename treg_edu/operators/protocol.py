@@ -7,7 +7,7 @@ import torch
 from .. import checks
 from .base import autograd_vjp
 
-__all__ = ["check_operator", "image_shape", "is_linear", "mean_square", "misfit", "twin", "vjp"]
+__all__ = ["check_operator", "image_shape", "is_linear", "mean_square", "misfit", "prox", "twin", "vjp"]
 
 
 def check_operator(operator: Any, device: torch.device) -> None:
@@ -100,6 +100,15 @@ def vjp(operator: Any, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """
     product = operator.A_vjp(x, v) if hasattr(operator, "A_vjp") else autograd_vjp(operator.A, x, v)
     return product.real if product.is_complex() else product
+
+
+def prox(operator: Any, z: torch.Tensor, y: torch.Tensor, gamma: float | torch.Tensor) -> torch.Tensor:
+    """argminₓ γ/2 ‖A x − y‖² + ½ ‖x − z‖², for linear A, as z + argmin_d γ/2 ‖A d − (y − A z)‖² + ½ ‖d‖², by the operator's `prox_l2`.
+
+    At 0, and not at z: of a `DecomposablePhysics` that has no basis of what it does not measure, as `Decolorize`, deepinv's map drops that
+    part of z.  z: (B, 3, H, W).  y: (B, …).  gamma: number, or tensor (B, 1, 1, 1).  Returns the shape of z.
+    """
+    return z + operator.prox_l2(torch.zeros_like(z), y - operator.A(z), gamma)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from .. import checks
 from ..diffusion import Step, add_noise
 from ..noise import Seed, normal
-from ..operators import misfit
+from ..operators import misfit, prox
 from ..priors import DiffusionPrior
 from .common import last_image, linear_alone, pose
 from .ode import probability_flow, stops
@@ -78,7 +78,7 @@ def latino(
             # Its proximal map, which trusts the measurement the more, the worse x explains it
             trust = (delta if t > LATE * last_timestep else late_delta) * misfit(operator, x, y) / sigma
             gamma = trust * (1 - alpha_bar) / (2 * sigma) ** 2
-            x_hat = operator.prox_l2(x, y, gamma.to(y.dtype).view(-1, 1, 1, 1)).clamp(0, 1)
+            x_hat = prox(operator, x, y, gamma.to(y.dtype).view(-1, 1, 1, 1)).clamp(0, 1)
             # Back through the encoder, and wholly new noise, less of it
             z0 = prior.encode(x_hat)
             fresh = normal(generators, latent_shape, prior.device, prior.dtype)

@@ -9,7 +9,7 @@ from .. import checks
 from ..diffusion import Step, ddim_step, guided_noise, tweedie
 from ..likelihood import norm_gradient, pull_back, square_gradient
 from ..noise import Seed, normal
-from ..operators import misfit
+from ..operators import misfit, prox
 from ..priors import DiffusionPrior
 from .common import last_image, linear_alone, pose
 
@@ -80,7 +80,7 @@ def p2l(
             z0, noise, x_hat = z0.detach(), noise.detach(), x_hat.detach().to(y.dtype)
             # Range: the picture near it that explains the measurement better, through the encoder
             if every and (len(timesteps) - 1 - index) % every == 0:
-                x_hat = operator.prox_l2(x_hat, y, gamma)
+                x_hat = prox(operator, x_hat, y, gamma)
                 z0 = prior.encode(x_hat)
             # Latent: DDIM, and the step down the gradient
             z_next = ddim_step(z0, noise, alpha_bar_prev) - step_size * gradient

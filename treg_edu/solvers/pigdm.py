@@ -9,7 +9,7 @@ from .. import checks
 from ..diffusion import Step, add_noise, ddim_step_eta, guided_noise, noise_of, tweedie
 from ..likelihood import pull_back
 from ..noise import Seed, normal
-from ..operators import misfit
+from ..operators import misfit, prox
 from ..priors import PixelDiffusion
 from .common import Problem, last_image, linear_alone, on_pixels, pose
 
@@ -37,7 +37,7 @@ def pigdm(
     p(z₀ | z_t) ≈ N(ẑ₀, r² I),  r² = 1 − ᾱ_t,  gives  r² ∇ log p(y | z_t) ≈ g = r² (∂ẑ₀/∂z_t)ᵀ Aᵀ (r² A Aᵀ + σ² I)⁻¹ (y − A ẑ₀)
     z_{t−1} = DDIM_η(ẑ₀, ε̂) + w √ᾱ_t g                                                                 (Algorithm 1, for noisy y)
 
-    r² Aᵀ (r² A Aᵀ + σ² I)⁻¹ (y − A x̂) is prox(0; y − A x̂, r²/σ²), which every operator knows; where σ = 0, it is A†(y − A x̂).
+    r² Aᵀ (r² A Aᵀ + σ² I)⁻¹ (y − A x̂) is prox(x̂; y, r²/σ²) − x̂, which every operator knows; where σ = 0, it is A†(y − A x̂).
 
     prior: a `PixelDiffusion`.  operator: a linear one.  sigma: σ ≥ 0, the deviation of the noise in y, in units of [0, 1] images.
     eta: η in [0, 1]; 1 as the paper is quoted, 0 in NVIDIA's code (RED-diff), 0.2 in InverseBench.  weight: w ≥ 0.
@@ -100,9 +100,7 @@ def towards_measurement(operator: Any, x: torch.Tensor, y: torch.Tensor, varianc
     """
     if sigma == 0:
         return operator.A_dagger(y - operator.A(x))
-    # The prox at 0 of what is left of y, not the prox at x: of an operator that keeps no basis of what it does not measure, such as
-    # `Decolorize`, deepinv's drops that part of x.
-    return operator.prox_l2(torch.zeros_like(x), y - operator.A(x), variance / sigma**2)
+    return prox(operator, x, y, variance / sigma**2) - x
 
 
 def check_start(start: Any, problem: Problem) -> torch.Tensor:
