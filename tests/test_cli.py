@@ -626,10 +626,16 @@ def test_help_names_every_command():
         (["experiment", "quick", "--seeds", 2], quick, "run", {"images": 32, "seeds": 2, "out": Path("out"), "device": "cpu"}),
         (["experiment", "phase"], phase, "run", {"images": 32, "seeds": 8, "out": Path("out"), "device": "cpu"}),
         (
-            ["experiment", "settings", "--instruments", "sr,phase"],
+            ["experiment", "settings", "--solver", "ldps", "--instruments", "sr,phase"],
             settings,
             "run",
-            {"images": 96, "seeds": 2, "instruments": ["sr", "phase"], "out": Path("out"), "device": "cpu"},
+            {"solver": "ldps", "images": 96, "seeds": 2, "instruments": ["sr", "phase"], "out": Path("out"), "device": "cpu"},
+        ),
+        (
+            ["experiment", "settings"],
+            settings,
+            "run",
+            {"solver": "treg", "images": 96, "seeds": 2, "instruments": None, "out": Path("out"), "device": "cpu"},
         ),
         (["bench"], bench, "run", {"repetitions": 5}),
         (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "many": 0, "out": Path("out"), "device": "cpu"}),

@@ -15,8 +15,8 @@ LEVELS = [
     {"judge", "diffusion"},
     {"consistency", "likelihood", "negation"},
     {"solvers"},
-    {"figures", "exercises"},
-    {"costs", "experiments", "training", "pipeline", "deepinv"},
+    {"costs", "figures", "exercises"},
+    {"experiments", "training", "pipeline", "deepinv"},
     {"bench", "widgets"},
     {""},  # the package itself
     {"cli"},

@@ -1,16 +1,21 @@
-"""The search for settings: its rule, its halving, and that a killed search goes on to the same end."""
+"""The search for settings: its rule, its halving, its coordinates, and that a killed search goes on to the same end."""
 
+import inspect
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from gaussian_world import GaussianPrior, smooth_covariance
 from PIL import Image
 
-from treg_edu import images
-from treg_edu.consistency import is_consistency_step
-from treg_edu.experiments import settings
+import treg_edu as te
+from treg_edu.experiments import coordinates, search, settings, study
+from treg_edu.operators import FourierMagnitude, SuperResolution
+from treg_edu.solvers.common import NONLINEAR
 
+WORLD = GaussianPrior(smooth_covariance(), {"fox": torch.linspace(-0.6, 0.6, 48).view(3, 4, 4)})
 FAST = {"steps": 2, "guidance_scale": 4.0, "null_prompt": "", "every": 1, "until": 1.0, "negation": None}
 VARIED = {
     "guidance_scale": ({"guidance_scale": 1.0}, {"guidance_scale": 2.0}),
@@ -18,64 +23,59 @@ VARIED = {
 }
 
 
+@pytest.fixture(scope="module")
+def judge():
+    return te.load_judge()
+
+
 @pytest.fixture
 def fast(prior, monkeypatch):
-    monkeypatch.setattr(prior, "recommended", {"treg": FAST})
+    monkeypatch.setattr(prior, "recommended", {"treg": FAST, "ldps": {"steps": 2, "guidance_scale": 1.0}})
     monkeypatch.setattr(settings, "load_prior", lambda device: prior)
-    monkeypatch.setattr(settings, "COORDINATES", VARIED)
-    monkeypatch.setattr(settings, "NONLINEAR", {})
+    monkeypatch.setitem(coordinates.COORDINATES, "treg", VARIED)
+    monkeypatch.setitem(coordinates.COORDINATES, "ldps", {"steps": ({"steps": 1},)})
 
 
 def seen(**figures):
-    """{settings: a row a picture}: each figure four numbers, one a picture."""
-    return pd.DataFrame({"distance": [3.0] * 4, "top1": [0.5] * 4, "misfit": [2.0] * 4} | figures)
+    """A row a picture: each figure four numbers."""
+    return pd.DataFrame({"distance": [3.0] * 4, "top1": [0.5] * 4, "misfit": [2.0] * 4, "passes": [50.0] * 4} | figures)
 
 
-def named(**changes):
-    return settings.name_of(settings.start_of(FAST, linear=True) | changes)
-
-
-SLOW, QUICK, OTHER = named(), named(guidance_scale=1.0), named(lam=1e-3)
+SLOW, QUICK, OTHER = "slow", "quick", "other"
+CHEAP = {"passes": [25.0, 25.0, 20.0, 25.0]}
 
 
 @pytest.mark.parametrize(
     "figures, chosen",
     [
-        ({SLOW: seen(), QUICK: seen()}, QUICK),  # equal: the cheaper
-        ({SLOW: seen(), QUICK: seen(distance=[3.1, 3.2, 3.1, 3.2])}, SLOW),  # farther in every picture
-        ({SLOW: seen(), QUICK: seen(distance=[2.0, 4.5, 3.5, 2.4])}, QUICK),  # not told apart: the cheaper
-        ({SLOW: seen(top1=[1.0, 1.0, 1.0, 0.9]), QUICK: seen(top1=[0.5, 0.5, 0.6, 0.5])}, SLOW),
-        ({SLOW: seen(top1=[1.0, 0.0, 1.0, 0.5]), QUICK: seen(top1=[0.0, 1.0, 0.5, 0.5])}, QUICK),
-        ({SLOW: seen(), QUICK: seen(misfit=[2.3] * 4)}, SLOW),  # more than a tenth above
-        ({SLOW: seen(), QUICK: seen(misfit=[2.1] * 4)}, QUICK),
+        ({SLOW: seen(), QUICK: seen(**CHEAP)}, QUICK),  # equal: the cheaper
+        ({SLOW: seen(), QUICK: seen(**CHEAP, distance=[3.1, 3.2, 3.1, 3.2])}, SLOW),  # farther in every picture
+        ({SLOW: seen(), QUICK: seen(**CHEAP, distance=[2.0, 4.5, 3.5, 2.4])}, QUICK),  # not told apart: the cheaper
+        ({SLOW: seen(top1=[1.0, 1.0, 1.0, 0.9]), QUICK: seen(**CHEAP, top1=[0.5, 0.5, 0.6, 0.5])}, SLOW),
+        ({SLOW: seen(top1=[1.0, 0.0, 1.0, 0.5]), QUICK: seen(**CHEAP, top1=[0.0, 1.0, 0.5, 0.5])}, QUICK),
+        ({SLOW: seen(), QUICK: seen(**CHEAP, misfit=[2.3] * 4)}, SLOW),  # more than a tenth above
+        ({SLOW: seen(), QUICK: seen(**CHEAP, misfit=[2.1] * 4)}, QUICK),
         ({SLOW: seen(distance=[2.0, 4.0, 3.0, 3.0]), OTHER: seen(distance=[2.0, 4.0, 2.9, 3.1])}, SLOW),  # one cost, the first of equals
         ({SLOW: seen(distance=[2.0, 4.0, 3.0, 3.0]), OTHER: seen(distance=[2.1, 3.8, 3.0, 3.0])}, OTHER),  # one cost: the nearer
     ],
 )
 def test_the_rule(figures, chosen):
-    assert settings.choose(figures) == chosen
+    assert search.choose(figures) == chosen
 
 
 def test_seconds_choose_nothing():
-    figures = {SLOW: seen(seconds=[0.1] * 4), QUICK: seen(seconds=[9.0] * 4)}
-    assert settings.choose(figures) == QUICK
+    figures = {SLOW: seen(seconds=[0.1] * 4), QUICK: seen(**CHEAP, seconds=[9.0] * 4)}
+    assert search.choose(figures) == QUICK
 
 
 def test_halving_keeps_the_better_half_and_the_settings_so_far():
     figures = {name: seen(distance=[float(place)] * 4) for place, name in enumerate("abcde")}
-    assert settings.halved(figures, "e") == ["a", "b", "c", "e"] and settings.halved(figures, "a") == ["a", "b", "c"]
+    assert search.halved(figures, "e") == ["a", "b", "c", "e"] and search.halved(figures, "a") == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(96, [24, 48, 96]), (32, [8, 16, 32]), (20, [10, 20]), (2, [2])])
 def test_rungs(count, expected):
-    assert settings.rungs(count) == expected
-
-
-@pytest.mark.parametrize("settings_", [{}, {"guidance_scale": 1.0}, {"steps": 20, "every": 3, "since": 0.15}, {"until": 0.5, "steps": 9}])
-def test_the_cost_is_the_number_of_calls(settings_):
-    full = settings.start_of(FAST, linear=True) | settings_
-    chosen = sum(is_consistency_step(i, full["steps"], full["every"], full["until"], full["since"]) for i in range(full["steps"]))
-    assert settings.cost(full) == full["steps"] * (1 if full["guidance_scale"] == 1.0 else 2) + chosen
+    assert search.rungs(count) == expected
 
 
 def test_the_front_has_what_nothing_beats():
@@ -83,24 +83,115 @@ def test_the_front_has_what_nothing_beats():
     assert settings.front(points) == [True, True, False, False, True, True]
 
 
-@pytest.mark.parametrize("name", settings.INSTRUMENTS)
-def test_every_coordinate_is_a_setting_of_treg(prior, name):
-    from treg_edu.solvers import treg
+def test_every_solver_has_coordinates():
+    assert [name for name in te.SOLVERS if name not in coordinates.COORDINATES] == []
+    assert set(coordinates.COORDINATES) | set(coordinates.NONLINEAR_COORDINATES) | set(coordinates.PER_STEP) <= set(te.SOLVERS)
 
-    operator = settings.INSTRUMENTS[name]()
-    linear = settings.is_linear(operator)
-    y = operator.measure(images.tuning(1)[0], 0.005)
-    start = settings.start_of(prior.recommended["treg"], linear)
-    for candidates in (settings.COORDINATES | ({} if linear else settings.NONLINEAR)).values():
+
+def parameters(solver):
+    return inspect.signature(te.SOLVERS[solver]).parameters
+
+
+@pytest.mark.parametrize(("solver", "linear"), [(each, True) for each in coordinates.COORDINATES] + [(each, False) for each in NONLINEAR])
+def test_every_coordinate_is_a_setting_of_its_solver(prior, solver, linear):
+    """A call with it is refused nowhere; it solves nothing."""
+    model, size = (prior, 64) if solver == "treg" else (WORLD, 4)  # negation needs a CLIP
+    operator = SuperResolution(2) if linear else FourierMagnitude()
+    y = operator.A(torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(model.dtype))
+    sigma = {"sigma": 0.02} if "sigma" in parameters(solver) else {}
+    start = coordinates.start_of(solver, prior.recommended[solver], linear)
+    for name, candidates in coordinates.coordinates_of(solver, linear).items():
+        assert len(candidates) > 1 and len({study.name_of(changes) for changes in candidates}) == len(candidates), name
         for changes in candidates:
-            treg(prior, operator, y, "fox", **(start | changes))  # checks at the call, solves nothing
+            assert changes.keys() <= start.keys(), name
+            te.SOLVERS[solver](model, operator, y, "fox", **coordinates.changed(solver, start, changes), **sigma)
+
+
+@pytest.mark.parametrize("solver", coordinates.COORDINATES)
+def test_rivals_are_searched_as_widely(solver):
+    """In guidance, null texts and steps as TReg, and in a step size from a tenth of what was begun with to ten times."""
+    own, tregs = coordinates.COORDINATES[solver], coordinates.COORDINATES["treg"]
+    assert set(map(study.name_of, own["steps"])) >= set(map(study.name_of, tregs["steps"]))
+    if solver != "treg" and "guidance_scale" in parameters(solver):
+        assert own["null_prompt"] == tregs["null_prompt"]
+        assert {each["guidance_scale"] for each in own["guidance_scale"]} == {
+            each["guidance_scale"] for each in tregs["guidance"] if each["guidance"] == "cfg"
+        }
+    if "step_size" in own:
+        ladder = [each["step_size"] for each in own["step_size"]]
+        ratios = {later / earlier for earlier, later in zip(ladder, ladder[1:])}
+        assert ratios == {2.0} and max(ladder) / min(ladder) >= 64
+
+
+def test_a_search_begins_with_what_is_recommended_or_the_authors_settings_at_25_steps(prior):
+    ldps = coordinates.start_of("ldps", {}, linear=True)
+    assert ldps == {"step_size": 2.0, "guidance_scale": 2.5, "null_prompt": "", "steps": 25}
+    assert coordinates.start_of("ldps", {"steps": 40, "foreign": 1}, linear=True) == ldps | {"steps": 40}
+    treg = coordinates.start_of("treg", prior.recommended["treg"], linear=True)
+    assert prior.recommended["treg"].items() <= treg.items() and treg["lam"] == 1e-4 and treg["iterations"] == 5
+    assert coordinates.start_of("treg", prior.recommended["treg"], linear=False) == treg | {"iterations": 50}
+
+
+def test_twice_the_steps_are_tried_with_half_the_step_size():
+    begun = {"steps": 25, "step_size": 16.0, "gluing": 2.0, "back": "adjoint"}
+    assert coordinates.changed("psld", begun, {"steps": 50}) == begun | {"steps": 50, "step_size": 8.0, "gluing": 1.0}
+    assert coordinates.changed("psld", begun, {"step_size": 4.0}) == begun | {"step_size": 4.0}
+    chain = {"steps": 25, "step_size": 1.0}
+    assert coordinates.changed("daps", chain, {"steps": 50}) == chain | {"steps": 50}  # of the Markov chain, not of the steps
+
+
+def test_a_setting_at_the_edge_of_its_ladder_is_told():
+    begun = coordinates.start_of("psld", {}, linear=True)
+    assert coordinates.at_the_edge("psld", begun, linear=True) == []
+    assert coordinates.at_the_edge("psld", begun | {"step_size": 64.0, "gluing": 0.01}, linear=True) == ["step_size", "gluing"]
+
+
+@pytest.mark.parametrize("solver", te.SOLVERS)
+def test_the_pixel_prior_is_for_those_that_refuse_latents(prior, solver):
+    operator = SuperResolution(16)
+    sigma = {"sigma": 0.005} if "sigma" in parameters(solver) else {}
+    arguments = (prior, operator, torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)), "fox")
+    if solver in coordinates.ON_PIXELS:
+        with pytest.raises(te.checks.ArgumentError, match="^prior: got LatentDiffusion"):
+            te.SOLVERS[solver](*arguments, **sigma)
+    else:
+        te.SOLVERS[solver](*arguments, **sigma)
+
+
+@pytest.mark.parametrize("solver", te.SOLVERS)
+def test_every_solver_is_given_the_noise_it_needs(solver, judge, tmp_path, monkeypatch):
+    """What `solve` is given, and where the rows go."""
+    given = {}
+
+    def one(name, prior, operator, y, texts, *, progress, **more):
+        given.update(more, texts=texts, solver=name)
+        return torch.zeros(len(y), 3, 64, 64)
+
+    monkeypatch.setattr(study, "fingerprint", lambda prior: "world")
+    monkeypatch.setattr(study, "solve", one)
+    begun = coordinates.start_of(solver, {}, linear=True)
+    rows = study.Study(tmp_path, solver, WORLD, judge, 2, 1).rows("sr", begun, 2)
+    assert given["solver"] == solver and len(set(given["texts"])) == 2 and given["seed"] == [0, 1000]
+    assert ("sigma" in given) == ("sigma" in parameters(solver)) and given.get("sigma", study.SIGMA) == study.SIGMA
+    assert begun.items() <= given.items() and set(rows["solver"]) == {solver}
+    assert [path.name for path in tmp_path.iterdir()] == [f"settings_{solver}.parquet"]
+
+
+def test_passes_are_counted(fast, prior, judge, tmp_path):
+    """LDPS, 3 steps without guidance: 3 passes of the U-Net and 3 back, 4 of the decoder and 3 back; a pass back counts twice."""
+    of_ldps = study.Study(tmp_path, "ldps", prior, judge, 2, 1)
+    rows = of_ldps.rows("sr", {"steps": 3, "guidance_scale": 1.0}, 2)
+    assert rows["passes"].tolist() == [3 + 2 * 3 + 4 + 2 * 3] * 2
+    # TReg, 2 guided steps, both in Γ: 4 of the U-Net; decoded and encoded twice, and decoded at the end
+    of_treg = study.Study(tmp_path, "treg", prior, judge, 2, 1)
+    assert of_treg.rows("sr", FAST, 2)["passes"].tolist() == [4 + 2 + 2 + 1] * 2
 
 
 def test_a_killed_search_goes_on_to_the_rows_of_an_uninterrupted_one(fast, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(settings.common, "BATCH", 2)  # one picture a batch
+    monkeypatch.setattr(study.common, "BATCH", 2)  # one picture a batch
     whole = settings.run(images=2, seeds=2, instruments=["sr"], out=tmp_path / "whole")
     assert "← chosen" in capsys.readouterr().out
-    solve, calls = settings.solve, []
+    solve, calls = study.solve, []
 
     def killed(*arguments, **more):
         calls.append(1)
@@ -108,36 +199,56 @@ def test_a_killed_search_goes_on_to_the_rows_of_an_uninterrupted_one(fast, tmp_p
             raise KeyboardInterrupt
         return solve(*arguments, **more)
 
-    monkeypatch.setattr(settings, "solve", killed)
+    monkeypatch.setattr(study, "solve", killed)
     with pytest.raises(KeyboardInterrupt):
         settings.run(images=2, seeds=2, instruments=["sr"], out=tmp_path / "killed")
-    assert len(pd.read_parquet(tmp_path / "killed" / "settings.parquet")) == 3 * 2
+    assert len(pd.read_parquet(tmp_path / "killed" / "settings_treg.parquet")) == 3 * 2
     again = settings.run(images=2, seeds=2, instruments=["sr"], out=tmp_path / "killed")
-    rows = {name: pd.read_parquet(tmp_path / name / "settings.parquet") for name in ("whole", "killed")}
+    rows = {name: pd.read_parquet(tmp_path / name / "settings_treg.parquet") for name in ("whole", "killed")}
     pd.testing.assert_frame_equal(*(each.drop(columns="seconds") for each in rows.values()))
     assert len(calls) == 1 + len(rows["whole"]) // 2  # nothing was solved twice
     assert again["found"]["sr"]["chosen"] == whole["found"]["sr"]["chosen"]
-    assert set(rows["whole"]["seed"]) == {0, 1, 1000, 1001}
-    report = json.loads((tmp_path / "killed" / "settings.json").read_text(encoding="utf-8"))
+    assert set(rows["whole"]["seed"]) == {0, 1, 1000, 1001} and set(rows["whole"]["solver"]) == {"treg"} == {again["solver"]}
+    report = json.loads((tmp_path / "killed" / "settings_treg.json").read_text(encoding="utf-8"))
     table = report["found"]["sr"]["settings"]
     assert len(table) == rows["whole"]["settings"].nunique() >= 4 and any(row["front"] for row in table)
-    first = rows["whole"].query("settings == @name", local_dict={"name": settings.name_of(table[0]["settings"])})
+    first = rows["whole"].query("settings == @name", local_dict={"name": study.name_of(table[0]["settings"])})
     assert table[0]["distance"][0] == pytest.approx(first["distance"].mean())
-    with Image.open(tmp_path / "killed" / "settings.png") as picture:
+    with Image.open(tmp_path / "killed" / "settings_treg.png") as picture:
         assert np.asarray(picture).std() > 10
 
 
-def test_rows_of_another_prior_are_left_alone(fast, tmp_path, monkeypatch):
-    monkeypatch.setattr(settings, "COORDINATES", {"steps": ({"steps": 1},)})
+def test_rows_of_another_prior_and_of_another_solver_are_left_alone(fast, tmp_path, monkeypatch):
+    monkeypatch.setitem(coordinates.COORDINATES, "treg", {"steps": ({"steps": 1},)})
+    file = tmp_path / "settings_treg.parquet"
     settings.run(images=2, seeds=1, instruments=["sr"], out=tmp_path)
-    before = pd.read_parquet(tmp_path / "settings.parquet")
-    monkeypatch.setattr(settings, "fingerprint", lambda prior: "another")
+    before = pd.read_parquet(file)
+    monkeypatch.setattr(study, "fingerprint", lambda prior: "another")
     settings.run(images=2, seeds=1, instruments=["sr"], out=tmp_path)
-    after = pd.read_parquet(tmp_path / "settings.parquet")
+    after = pd.read_parquet(file)
     assert len(after) == 2 * len(before) and set(after["prior"]) == {"another", before["prior"][0]}
+    settings.run(solver="ldps", images=2, seeds=1, instruments=["sr"], out=tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(file), after)
+    assert set(pd.read_parquet(tmp_path / "settings_ldps.parquet")["solver"]) == {"ldps"}
+    assert {path.suffix for path in tmp_path.glob("settings_ldps.*")} == {".parquet", ".json", ".png"}
 
 
-def test_an_instrument_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match="^instruments: got 'lens', expected"):
-        settings.run(images=2, instruments=["lens"], out=tmp_path / "out")
+@pytest.mark.parametrize(
+    ("solver", "instruments", "told"),
+    [
+        ("treg", ["lens"], "^instruments: got 'lens', expected"),
+        ("psld", ["sr", "gamma"], "^instruments: got 'gamma', expected some of sr, blur, boxes, which psld takes"),
+        ("ddrm", ["phase"], "^instruments: got 'phase', expected some of sr, blur, boxes"),
+        ("treg", [], "^instruments: got none"),
+        ("lens", ["sr"], "^solver: got 'lens', expected"),
+    ],
+)
+def test_what_cannot_be_searched_is_named_before_anything_runs(solver, instruments, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "load_prior", None)
+    with pytest.raises(ValueError, match=told):
+        settings.run(solver=solver, images=2, instruments=instruments, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_all_that_a_solver_takes_is_searched_if_none_is_named():
+    assert study.taken_by("treg") == study.taken_by("dps") == list(study.INSTRUMENTS) and study.taken_by("psld") == ["sr", "blur", "boxes"]

@@ -4,7 +4,7 @@ import copy
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from . import checks
 from .priors import DiffusionPrior
 from .solvers import SOLVERS, Solver, solve
 
-__all__ = ["COUNTED", "PRODUCTS", "Cost", "cost"]
+__all__ = ["COUNTED", "PRODUCTS", "Cost", "cost", "counting", "passes"]
 
 PRODUCTS = ("A", "A_adjoint", "A_vjp")
 """Methods of an operator that are one product with A, Aᵀ or J(x)ᵀ."""
@@ -55,19 +55,35 @@ def cost(
     """
     if isinstance(solver, str):
         solver = SOLVERS[checks.one_of("solver", solver, SOLVERS)]
-    counts: Counter[str] = Counter()
-    with ExitStack() as hooks:
-        for name, network in networks(prior).items():
-            handle = network.register_forward_hook(counted(counts, name), with_kwargs=True)
-            hooks.callback(handle.remove)
-        operator = with_counted_products(operator, counts)
-        kept = hooks.enter_context(most_kept(networks(prior).values()))
-        memory = hooks.enter_context(most_memory(y.device if prior is None else prior.device))
+    with (
+        counting(prior, operator) as (operator, counts),
+        most_kept(networks(prior).values()) as kept,
+        most_memory(y.device if prior is None else prior.device) as memory,
+    ):
         started = time.perf_counter()
         solve(solver, prior, operator, y, prompt, progress=False, **settings)
         elapsed = time.perf_counter() - started
     per_image = {name: counts[name] / len(y) for name in COUNTED}
     return Cost(**per_image, seconds=elapsed, kept=kept(), memory=memory())
+
+
+@contextmanager
+def counting(prior: Any, operator: Any) -> Iterator[tuple[Any, Counter[str]]]:
+    """As long as it is open, what passes through the networks of a prior is counted, over all images.
+
+    Gives a copy of the operator, whose products are counted, and the counts: {name of COUNTED, or "clip_backward": number}.
+    """
+    counts: Counter[str] = Counter()
+    with ExitStack() as hooks:
+        for name, network in networks(prior).items():
+            handle = network.register_forward_hook(counted(counts, name), with_kwargs=True)
+            hooks.callback(handle.remove)
+        yield with_counted_products(operator, counts), counts
+
+
+def passes(counts: Mapping[str, int]) -> int:
+    """Passes through networks, of all kinds alike: one for each forward, two for each back, which is about the time it takes."""
+    return sum(count * (2 if name.endswith("_backward") else 1) for name, count in counts.items() if name != "products")
 
 
 def networks(prior: Any) -> dict[str, torch.nn.Module]:

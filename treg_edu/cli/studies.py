@@ -47,17 +47,21 @@ experiment_app.command("phase")(study("phase", "run", of_phase, least=1))
 @experiment_app.command("settings")
 @one_line_errors
 def settings(
+    solver: Annotated[str, typer.Option(help="Whose settings; see `treg-edu solve --help`.")] = "treg",
     images: Annotated[int, typer.Option(min=2, help="How many tuning pictures.")] = 96,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Reconstructions of each.")] = 2,
-    instruments: Annotated[str, typer.Option(help="Which, separated by commas.")] = "sr,blur,boxes,gamma,phase",
+    instruments: Annotated[
+        str | None, typer.Option(help="Of sr, blur, boxes, gamma, phase, separated by commas; all that the solver takes if not given.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results; a search that was killed goes on in it.")] = Path("out"),
     device: Device = "cpu",
 ) -> None:
-    """Search for the settings of TReg that suit the prior, on the tuning pictures; hours."""
+    """Search for the settings of a solver that suit the prior, on the tuning pictures; hours."""
     from treg_edu.experiments import settings
 
     check_device(device)
-    settings.run(images=images, seeds=seeds, instruments=instruments.split(","), out=out, device=device)
+    names = None if instruments is None else instruments.split(",")
+    settings.run(solver=solver, images=images, seeds=seeds, instruments=names, out=out, device=device)
 
 
 @one_line_errors

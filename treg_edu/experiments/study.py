@@ -1,0 +1,139 @@
+"""The reconstructions that settings are chosen by: pictures of the tuning part, measured, solved, graded, stored, and counted."""
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import images as pictures
+from .. import metrics, operators
+from ..costs import counting, passes
+from ..judge import Judge
+from ..operators import is_linear
+from ..priors import DiffusionPrior, LatentDiffusion
+from ..solvers import SOLVERS, solve
+from ..solvers.common import NONLINEAR
+from . import common
+from .common import SIGMA
+from .coordinates import Settings
+
+__all__ = ["FIGURES", "INSTRUMENTS", "Study", "fingerprint", "name_of", "taken_by"]
+
+FIGURES = ("distance", "top1", "misfit", "psnr", "passes", "seconds")
+
+
+def two_boxes() -> operators.Inpainting:
+    """The eyes and the mouth, as in notebook 07."""
+    eyes, mouth = operators.Inpainting.box(64, 20, 10, 14, 44), operators.Inpainting.box(64, 42, 18, 14, 28)
+    return operators.Inpainting(eyes.mask * mouth.mask)
+
+
+INSTRUMENTS: dict[str, Callable[[], Any]] = {
+    "sr": lambda: operators.SuperResolution(16),
+    "blur": lambda: operators.GaussianBlur(sigma=5.0, kernel_size=61),
+    "boxes": two_boxes,
+    "gamma": operators.GammaCorrection,
+    "phase": operators.FourierMagnitude,
+}
+
+
+def name_of(settings: Mapping[str, Any]) -> str:
+    """Settings as a text, the same for equal ones."""
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False)
+
+
+def taken_by(solver: str) -> list[str]:
+    """The instruments that a solver takes."""
+    return [name for name, make in INSTRUMENTS.items() if is_linear(make()) or solver in NONLINEAR]
+
+
+def fingerprint(prior: DiffusionPrior) -> str:
+    """A prior's weights, in twelve digits: rows of another prior are not compared with this one's."""
+    seen = hashlib.sha256()
+    autoencoder = [prior.vae] if isinstance(prior, LatentDiffusion) else []
+    for network in (*autoencoder, prior.unet, prior.text_encoder, prior.clip):
+        for value in network.state_dict().values():
+            seen.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+    return seen.hexdigest()[:12]
+
+
+class Study:
+    """The reconstructions of a search, in `settings_SOLVER.parquet` of a folder as soon as a batch is there.
+
+    Picture i is solved with the seeds 1000 i, 1000 i + 1, …; a study that was killed goes on where its file ends.
+    """
+
+    def __init__(self, folder: Path, solver: str, prior: DiffusionPrior, judge: Judge, images: int, seeds: int) -> None:
+        self.folder, self.solver, self.prior, self.judge, self.seeds = folder, solver, prior, judge, seeds
+        self.x, self.labels = pictures.tuning(images)
+        self.names = list(dict.fromkeys(pictures.captions()["label"]))
+        self.of_prior, self.file = fingerprint(prior), f"settings_{solver}"
+        path = folder / f"{self.file}.parquet"
+        self.parts = [pd.read_parquet(path)] if path.is_file() else []
+
+    def rows(self, instrument: str, settings: Settings, count: int) -> pd.DataFrame:
+        """Those of the first `count` pictures; what is lacking is solved first, whole pictures of all seeds at a time."""
+        operator, name, at_once = INSTRUMENTS[instrument](), name_of(settings), max(common.BATCH // self.seeds, 1)
+        for first in range(0, count, at_once):
+            there = set(self.found(instrument, name)["picture"])
+            lacking = [i for i in range(first, min(first + at_once, count)) if i not in there]
+            if lacking:
+                rows = self.solved(operator, lacking, settings)
+                self.parts.append(rows.assign(solver=self.solver, prior=self.of_prior, instrument=instrument, settings=name))
+                common.write_rows(self.folder, self.file, pd.concat(self.parts, ignore_index=True))
+        found = self.found(instrument, name)
+        return found[found["picture"] < count].sort_values(["picture", "seed"], ignore_index=True)
+
+    def found(self, instrument: str, name: str) -> pd.DataFrame:
+        """The rows there are, of pictures that have one for each seed."""
+        self.parts = [pd.concat(self.parts, ignore_index=True)] if self.parts else [pd.DataFrame({"picture": [], "seed": []})]
+        rows = self.parts[0]
+        if rows.empty:
+            return rows
+        own = (rows["prior"] == self.of_prior) & (rows["instrument"] == instrument) & (rows["settings"] == name)
+        rows = rows[own & (rows["seed"] < 1000 * rows["picture"] + self.seeds)]
+        return rows[rows.groupby("picture")["seed"].transform("count") == self.seeds]
+
+    def tried(self, instrument: str) -> list[str]:
+        """The settings, as texts, that all pictures were solved with."""
+        rows = pd.concat(self.parts, ignore_index=True)
+        names = rows[(rows["prior"] == self.of_prior) & (rows["instrument"] == instrument)]["settings"].unique()
+        everything = range(len(self.x))
+        return [name for name in names if set(everything) <= set(self.found(instrument, name)["picture"])]
+
+    def solved(self, operator: Any, chosen: Sequence[int], settings: Settings) -> pd.DataFrame:
+        """Pictures solved and graded: a row a reconstruction.  passes, seconds: of the batch, shared equally."""
+        y = common.measured(operator, self.x)  # of all: the noise of a picture is by its place
+        each = [i for i in chosen for _ in range(self.seeds)]
+        seeds = [1000 * i + s for i in chosen for s in range(self.seeds)]
+        if "sigma" in inspect.signature(SOLVERS[self.solver]).parameters:
+            settings = settings | {"sigma": SIGMA}
+        texts = [self.labels[i] for i in each]
+        with counting(self.prior, operator) as (counted, counts):
+            began = time.perf_counter()
+            x_hat = solve(self.solver, self.prior, counted, y[each], texts, progress=False, seed=seeds, **settings)
+            seconds = time.perf_counter() - began
+        x_hat = x_hat.float().cpu()
+        names, _ = metrics.top_k(self.judge, x_hat, self.names, k=1)
+        return pd.DataFrame(
+            {
+                "picture": each,
+                "label": [self.labels[i] for i in each],
+                "seed": seeds,
+                "distance": metrics.perceptual_distance(self.judge, self.x[each], x_hat).tolist(),
+                "top1": [found == self.labels[i] for (found,), i in zip(names, each)],
+                "misfit": (metrics.misfit(operator, x_hat, y[each]) / SIGMA).tolist(),
+                "psnr": metrics.psnr(x_hat, self.x[each]).tolist(),
+                "passes": passes(counts) / len(each),
+                "seconds": seconds / len(each),
+            }
+        )
+
+    def per_picture(self, instrument: str, settings: Settings, count: int) -> pd.DataFrame:
+        """FIGURES of the first `count` pictures, means over their seeds: a row a picture."""
+        return self.rows(instrument, settings, count).groupby("picture")[list(FIGURES)].mean()
