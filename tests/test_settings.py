@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,28 @@ def test_the_pixel_prior_is_for_those_that_refuse_latents(prior, solver):
             te.SOLVERS[solver](*arguments, **sigma)
     else:
         te.SOLVERS[solver](*arguments, **sigma)
+
+
+@pytest.mark.parametrize(("solver", "name"), [("dps", ("pixel",)), ("ldps", ())])
+def test_the_prior_that_a_solver_needs_is_loaded(solver, name, tmp_path, monkeypatch):
+    def load(*names, device):
+        assert names == name
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(settings, "load_prior", load)
+    with pytest.raises(KeyboardInterrupt):
+        settings.run(solver=solver, images=2, out=tmp_path)
+
+
+def test_a_prior_is_told_by_its_weights():
+    """One without an autoencoder as well."""
+    parts = {name: torch.nn.Linear(2, 2) for name in ("unet", "text_encoder", "clip")}
+    pixels = SimpleNamespace(**parts)
+    first = study.fingerprint(pixels)
+    assert len(first) == 12 and study.fingerprint(SimpleNamespace(**parts)) == first
+    with torch.no_grad():
+        parts["unet"].bias[0] += 1
+    assert study.fingerprint(pixels) != first
 
 
 @pytest.mark.parametrize("solver", te.SOLVERS)

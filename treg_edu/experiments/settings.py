@@ -75,7 +75,7 @@ def run(
     for name in chosen:
         checks.expect(name in taken, "instruments", repr(name), expected)
     folder = files.results_folder("out", out)
-    prior = load_prior("pixel", device) if solver in ON_PIXELS else load_prior(device=device)
+    prior = load_prior("pixel", device=device) if solver in ON_PIXELS else load_prior(device=device)
     study = Study(folder, solver, prior, load_judge(device=device), images, seeds)
     report: dict[str, Any] = {"solver": solver, "images": images, "seeds": seeds, "prior": study.of_prior, "rule": " ".join(RULE.split())}
     found = report["found"] = {}
