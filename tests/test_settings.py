@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gaussian_world import GaussianPrior, smooth_covariance
 from PIL import Image
+from test_all_solvers import CURVED, LINEAR, WORLD, instruments, measured, short
 
 import treg_edu as te
 from treg_edu.experiments import coordinates, search, settings, study
 from treg_edu.operators import FourierMagnitude, SuperResolution
 from treg_edu.solvers.common import NONLINEAR
 
-WORLD = GaussianPrior(smooth_covariance(), {"fox": torch.linspace(-0.6, 0.6, 48).view(3, 4, 4)})
 FAST = {"steps": 2, "guidance_scale": 4.0, "null_prompt": "", "every": 1, "until": 1.0, "negation": None}
 VARIED = {
     "guidance_scale": ({"guidance_scale": 1.0}, {"guidance_scale": 2.0}),
@@ -86,14 +85,16 @@ def test_the_front_has_what_nothing_beats():
 
 def test_every_solver_has_coordinates():
     assert [name for name in te.SOLVERS if name not in coordinates.COORDINATES] == []
-    assert set(coordinates.COORDINATES) | set(coordinates.NONLINEAR_COORDINATES) | set(coordinates.PER_STEP) <= set(te.SOLVERS)
+    assert set(coordinates.NONLINEAR_COORDINATES) | set(coordinates.PER_STEP) <= set(coordinates.COORDINATES)
 
 
 def parameters(solver):
     return inspect.signature(te.SOLVERS[solver]).parameters
 
 
-@pytest.mark.parametrize(("solver", "linear"), [(each, True) for each in coordinates.COORDINATES] + [(each, False) for each in NONLINEAR])
+@pytest.mark.parametrize(
+    ("solver", "linear"), [(each, "sr" in study.taken_by(each)) for each in te.SOLVERS] + [(each, False) for each in NONLINEAR]
+)
 def test_every_coordinate_is_a_setting_of_its_solver(prior, solver, linear):
     """A call with it is refused nowhere; it solves nothing."""
     model, size = (prior, 64) if solver == "treg" else (WORLD, 4)  # negation needs a CLIP
@@ -108,11 +109,12 @@ def test_every_coordinate_is_a_setting_of_its_solver(prior, solver, linear):
             te.SOLVERS[solver](model, operator, y, "fox", **coordinates.changed(solver, start, changes), **sigma)
 
 
-@pytest.mark.parametrize("solver", coordinates.COORDINATES)
+@pytest.mark.parametrize("solver", te.SOLVERS)
 def test_rivals_are_searched_as_widely(solver):
     """In guidance, null texts and steps as TReg, and in a step size from a tenth of what was begun with to ten times."""
     own, tregs = coordinates.COORDINATES[solver], coordinates.COORDINATES["treg"]
-    assert set(map(study.name_of, own["steps"])) >= set(map(study.name_of, tregs["steps"]))
+    if solver not in coordinates.WITHOUT_TEXT:
+        assert set(map(study.name_of, own["steps"])) >= set(map(study.name_of, tregs["steps"]))
     if solver != "treg" and "guidance_scale" in parameters(solver):
         assert own["null_prompt"] == tregs["null_prompt"]
         assert {each["guidance_scale"] for each in own["guidance_scale"]} == {
@@ -149,9 +151,9 @@ def test_a_setting_at_the_edge_of_its_ladder_is_told():
 
 @pytest.mark.parametrize("solver", te.SOLVERS)
 def test_the_pixel_prior_is_for_those_that_refuse_latents(prior, solver):
-    operator = SuperResolution(16)
+    operator = study.INSTRUMENTS[study.taken_by(solver)[0]]()
     sigma = {"sigma": 0.005} if "sigma" in parameters(solver) else {}
-    arguments = (prior, operator, torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)), "fox")
+    arguments = (prior, operator, operator.A(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))), "fox")
     if solver in coordinates.ON_PIXELS:
         with pytest.raises(te.checks.ArgumentError, match="^prior: got LatentDiffusion"):
             te.SOLVERS[solver](*arguments, **sigma)
@@ -182,6 +184,27 @@ def test_a_prior_is_told_by_its_weights():
 
 
 @pytest.mark.parametrize("solver", te.SOLVERS)
+def test_the_solvers_without_text_are_those_that_do_not_use_it(solver):
+    operator = next(iter(instruments(solver).values()))
+    y = measured(operator, 1)
+    fox, none = (te.solve(solver, WORLD, operator, y, text, progress=False, **short(solver)) for text in ("fox", ""))
+    assert torch.equal(fox, none) == (solver in coordinates.WITHOUT_TEXT)
+
+
+@pytest.mark.parametrize("solver", te.SOLVERS)
+@pytest.mark.parametrize("kind", study.INSTRUMENTS)
+def test_a_solver_is_searched_on_what_it_takes(solver, kind):
+    """What it refuses at the call is what the search refuses."""
+    operator = CURVED.get(kind, LINEAR["sr"])
+    try:
+        te.SOLVERS[solver](WORLD, operator, measured(operator, 1), "fox", **short(solver))
+        taken = True
+    except te.checks.ArgumentError:
+        taken = False
+    assert taken == (kind in study.taken_by(solver))
+
+
+@pytest.mark.parametrize("solver", te.SOLVERS)
 def test_every_solver_is_given_the_noise_it_needs(solver, judge, tmp_path, monkeypatch):
     """What `solve` is given, and where the rows go."""
     given = {}
@@ -193,8 +216,9 @@ def test_every_solver_is_given_the_noise_it_needs(solver, judge, tmp_path, monke
     monkeypatch.setattr(study, "fingerprint", lambda prior: "world")
     monkeypatch.setattr(study, "solve", one)
     begun = coordinates.start_of(solver, {}, linear=True)
-    rows = study.Study(tmp_path, solver, WORLD, judge, 2, 1).rows("sr", begun, 2)
-    assert given["solver"] == solver and len(set(given["texts"])) == 2 and given["seed"] == [0, 1000]
+    rows = study.Study(tmp_path, solver, WORLD, judge, 2, 1).rows(study.taken_by(solver)[0], begun, 2)
+    assert given["solver"] == solver and given["seed"] == [0, 1000]
+    assert len(set(given["texts"])) == 2 or (solver in coordinates.WITHOUT_TEXT and given["texts"] == ["", ""])
     assert ("sigma" in given) == ("sigma" in parameters(solver)) and given.get("sigma", study.SIGMA) == study.SIGMA
     assert begun.items() <= given.items() and set(rows["solver"]) == {solver}
     assert [path.name for path in tmp_path.iterdir()] == [f"settings_{solver}.parquet"]

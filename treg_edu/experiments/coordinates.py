@@ -10,6 +10,7 @@ __all__ = [
     "COORDINATES",
     "NONLINEAR_COORDINATES",
     "ON_PIXELS",
+    "WITHOUT_TEXT",
     "Coordinates",
     "Settings",
     "at_the_edge",
@@ -22,8 +23,10 @@ Settings = dict[str, Any]
 Coordinates = dict[str, tuple[Settings, ...]]
 """{coordinate: the changes that are tried, one after the other}, in the order in which the coordinates are searched."""
 
-ON_PIXELS = ("daps", "ddrm", "dps", "pigdm")
+ON_PIXELS = ("daps", "ddrm", "dps", "pigdm", "red")
 """The solvers that are searched with `load_prior("pixel")`."""
+WITHOUT_TEXT = ("h1", "hio", "tikhonov", "total_variation", "wavelet")
+"""The solvers that use no prior, and so no text."""
 
 
 def values(name: str, *each: Any) -> Coordinates:
@@ -43,6 +46,7 @@ SCALES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 NULL_PROMPTS = values("null_prompt", "", "out of focus, depth of field", "blurry")
 TEXT = values("guidance_scale", *SCALES) | NULL_PROMPTS
 STEPS = values("steps", 15, 25, 50)
+PENALTY = ladder("lam", 1e-6, 1.0, 10**0.5)
 CHAIN = (
     ladder("step_size", 2**-6, 4.0)
     | values("chain_steps", 10, 30, 100, 300)
@@ -64,6 +68,13 @@ COORDINATES: dict[str, Coordinates] = {
         **TEXT,
         **STEPS,
     },
+    "h1": PENALTY | values("steps", 50, 200, 500),
+    "hio": {
+        **values("beta", 0.5, 0.7, 0.9, 1.0),
+        **values("er_share", 0.0, 0.2, 0.5),
+        **values("starts", 1, 4, 8, 32),
+        **values("steps", 100, 250, 1000),
+    },
     "latent_daps": CHAIN | values("momentum", 0.0, 0.45, 0.7, 0.9) | values("clamp", None, 0.125) | STEPS,
     "latino": {
         **ladder("delta", 0.01, 20.0),
@@ -74,6 +85,13 @@ COORDINATES: dict[str, Coordinates] = {
     },
     "ldps": ladder("step_size", 1.0, 128.0) | TEXT | STEPS,
     "mpgd": ladder("step_size", 2.0, 256.0) | TEXT | values("eta", 0.0, 0.5, 1.0) | STEPS,
+    "null_text": {
+        **values("source_prompt", "", "blurry", "pixelated"),
+        **ladder("learning_rate", 1e-3, 1e-1, 10**0.5),
+        **values("iterations", 1, 3, 10),
+        **TEXT,
+        **STEPS,
+    },
     "p2l": {
         **ladder("step_size", 1.0, 128.0),
         **TEXT,
@@ -91,6 +109,12 @@ COORDINATES: dict[str, Coordinates] = {
         **TEXT,
         **STEPS,
     },
+    "red": {
+        **ladder("lam", 6.5, 6.5e4, 10**0.5),
+        **ladder("denoiser_sigma", 0.004, 0.128),
+        **values("method", "fixed-point", "gradient"),
+        **values("steps", 15, 25, 50, 100, 200),
+    },
     "resample": {
         **ladder("step_size", 0.5, 64.0),
         **values("every", 1, 2, 3, 5, 10),
@@ -102,6 +126,8 @@ COORDINATES: dict[str, Coordinates] = {
         **values("latent_iterations", 20, 50, 100, 500),
         **STEPS,
     },
+    "tikhonov": PENALTY,
+    "total_variation": PENALTY | values("steps", 100, 500),
     "treg": {
         "guidance": (
             *({"guidance": "cfg", "guidance_scale": scale} for scale in SCALES),
@@ -127,6 +153,7 @@ COORDINATES: dict[str, Coordinates] = {
         ),
         **STEPS,
     },
+    "wavelet": PENALTY | values("family", "haar", "db2") | values("levels", 2, 3, 4) | values("steps", 100, 500),
 }
 """Step sizes are for [0, 1] images."""
 NONLINEAR_COORDINATES: dict[str, Coordinates] = {
@@ -152,9 +179,14 @@ def coordinates_of(solver: str, linear: bool) -> Coordinates:
 
 
 def start_of(solver: str, recommended: Mapping[str, Any], linear: bool) -> Settings:
-    """Where a search begins: what the prior recommends; else the authors' settings, but for 25 steps and a guidance scale of 2.5."""
+    """Where a search begins: what the prior recommends; else the authors' settings, but for 25 steps and a guidance scale of 2.5.
+
+    A solver without a prior keeps its own number of steps, which are of another kind.
+    """
     parameters = inspect.signature(SOLVERS[solver]).parameters
-    first = {"steps": 25, "guidance_scale": 2.5} | ({"iterations": 5 if linear else 50} if solver == "treg" else {})  # its None, told
+    first: Settings = {} if solver in WITHOUT_TEXT else {"steps": 25, "guidance_scale": 2.5}
+    if solver == "treg":
+        first["iterations"] = 5 if linear else 50  # what its None means
     varied = [name for candidates in coordinates_of(solver, linear).values() for changes in candidates for name in changes]
     start = {name: first.get(name, parameters[name].default) for name in varied}
     return start | {name: value for name, value in recommended.items() if name in parameters}
@@ -163,7 +195,7 @@ def start_of(solver: str, recommended: Mapping[str, Any], linear: bool) -> Setti
 def changed(solver: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
     """Settings after a change; where it changes the steps, what is PER_STEP changes with them."""
     new = {**settings, **changes}
-    if new["steps"] == settings["steps"]:
+    if "steps" not in changes:
         return new
     scale = settings["steps"] / new["steps"]
     return new | {name: float(f"{scale * new[name]:.3g}") for name in PER_STEP.get(solver, ()) if name in new}

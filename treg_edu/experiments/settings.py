@@ -10,9 +10,10 @@ from .. import images as pictures
 from ..judge import load_judge
 from ..operators import is_linear
 from ..priors import load_prior
+from ..solvers import SOLVERS
 from . import common
 from .common import SIGMA, Column
-from .coordinates import COORDINATES, ON_PIXELS, at_the_edge, start_of
+from .coordinates import ON_PIXELS, at_the_edge, start_of
 from .search import RULE, search
 from .study import FIGURES, INSTRUMENTS, Study, taken_by
 
@@ -65,7 +66,7 @@ def run(
     """
     from .. import figures
 
-    checks.one_of("solver", solver, COORDINATES)
+    checks.one_of("solver", solver, SOLVERS)
     seeds = checks.integer("seeds", seeds, 1, 1000)
     images = checks.integer("images", images, 2, len(pictures.of_split(pictures.captions(), "tuning")))
     taken = taken_by(solver)

@@ -20,11 +20,13 @@ from ..solvers import SOLVERS, solve
 from ..solvers.common import NONLINEAR
 from . import common
 from .common import SIGMA
-from .coordinates import Settings
+from .coordinates import WITHOUT_TEXT, Settings
 
 __all__ = ["FIGURES", "INSTRUMENTS", "Study", "fingerprint", "name_of", "taken_by"]
 
 FIGURES = ("distance", "top1", "misfit", "psnr", "passes", "seconds")
+ALONE = {"hio": ("phase",), "null_text": ("sr", "blur", "boxes", "gamma", "phase")}
+"""The solvers whose instruments are others than the linear ones, with those in NONLINEAR all."""
 
 
 def two_boxes() -> operators.Inpainting:
@@ -49,6 +51,8 @@ def name_of(settings: Mapping[str, Any]) -> str:
 
 def taken_by(solver: str) -> list[str]:
     """The instruments that a solver takes."""
+    if solver in ALONE:
+        return list(ALONE[solver])
     return [name for name, make in INSTRUMENTS.items() if is_linear(make()) or solver in NONLINEAR]
 
 
@@ -113,7 +117,7 @@ class Study:
         seeds = [1000 * i + s for i in chosen for s in range(self.seeds)]
         if "sigma" in inspect.signature(SOLVERS[self.solver]).parameters:
             settings = settings | {"sigma": SIGMA}
-        texts = [self.labels[i] for i in each]
+        texts = ["" if self.solver in WITHOUT_TEXT else self.labels[i] for i in each]
         with counting(self.prior, operator) as (counted, counts):
             began = time.perf_counter()
             x_hat = solve(self.solver, self.prior, counted, y[each], texts, progress=False, seed=seeds, **settings)
