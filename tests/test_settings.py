@@ -224,6 +224,18 @@ def test_every_solver_is_given_the_noise_it_needs(solver, judge, tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == [f"settings_{solver}.parquet"]
 
 
+def test_a_run_that_diverged_is_graded_as_a_black_picture(judge, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "fingerprint", lambda prior: "world")
+    values = {"black": 0.0, "diverged": float("nan")}
+    found = {}
+    for name, value in values.items():
+        monkeypatch.setattr(study, "solve", lambda *_, value=value, **__: torch.full((2, 3, 64, 64), value))
+        (tmp_path / name).mkdir()
+        found[name] = study.Study(tmp_path / name, "ldps", WORLD, judge, 2, 1).rows("sr", {"steps": 2}, 2).drop(columns="seconds")
+    assert found["diverged"].notna().all(axis=None)
+    pd.testing.assert_frame_equal(found["diverged"], found["black"])
+
+
 def test_passes_are_counted(fast, prior, judge, tmp_path):
     """LDPS, 3 steps without guidance: 3 passes of the U-Net and 3 back, 4 of the decoder and 3 back; a pass back counts twice."""
     of_ldps = study.Study(tmp_path, "ldps", prior, judge, 2, 1)

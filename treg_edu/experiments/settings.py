@@ -97,10 +97,8 @@ def run(
 
 def print_front(study: Study, instrument: str, found: Mapping[str, Any]) -> None:
     """The settings that no other beats in both, the quick ones first, and those chosen.  found: of the report."""
-    chosen, start = (
-        found["chosen"],
-        start_of(study.solver, study.prior.recommended.get(study.solver, {}), is_linear(INSTRUMENTS[instrument]())),
-    )
+    chosen, linear = found["chosen"], is_linear(INSTRUMENTS[instrument]())
+    start = start_of(study.solver, study.prior.recommended.get(study.solver, {}), linear)
     rows = [row for row in sorted(found["settings"], key=lambda row: row["seconds"]) if row["front"] or row["settings"] == chosen]
     named = {told(row["settings"], start) + (" ← chosen" if row["settings"] == chosen else ""): row for row in rows}
     title = (

@@ -122,7 +122,7 @@ class Study:
             began = time.perf_counter()
             x_hat = solve(self.solver, self.prior, counted, y[each], texts, progress=False, seed=seeds, **settings)
             seconds = time.perf_counter() - began
-        x_hat = x_hat.float().cpu()
+        x_hat = x_hat.float().cpu().nan_to_num(0)  # too large a step may diverge: graded as black, not left out
         names, _ = metrics.top_k(self.judge, x_hat, self.names, k=1)
         return pd.DataFrame(
             {
