@@ -101,7 +101,7 @@ COORDINATES: dict[str, Coordinates] = {
         **ladder("gamma", 1e-2, 1e4, 10),
         **STEPS,
     },
-    "pigdm": ladder("weight", 0.125, 8.0) | values("scaling", "paper", "code", "score") | TEXT | values("eta", 0.0, 0.2, 1.0) | STEPS,
+    "pigdm": ladder("weight", 0.125, 4.0) | values("scaling", "paper", "code", "score") | TEXT | values("eta", 0.0, 0.2, 1.0) | STEPS,
     "psld": {
         **ladder("step_size", 1.0, 64.0),
         **ladder("gluing", 0.03125, 16.0),
