@@ -47,7 +47,7 @@ class Cost:
 
 
 def cost(
-    solver: str | Solver, prior: DiffusionPrior, operator: Any, y: torch.Tensor, prompt: str | Sequence[str] = "", **settings: Any
+    solver: str | Solver, prior: DiffusionPrior | None, operator: Any, y: torch.Tensor, prompt: str | Sequence[str] = "", **settings: Any
 ) -> Cost:
     """Run a solver once and count, by hooks on the networks and on a copy of the operator.  Arguments as of `solve`.
 

@@ -26,6 +26,7 @@ __all__ = [
     "copies",
     "error_reduction",
     "hybrid_input_output",
+    "lowest",
     "match_channels",
     "misfit",
     "orientation",
@@ -336,9 +337,17 @@ def retrieve(
         pass
     for x_hat in error_reduction(operator, many, x_hat, er, bounds):  # noqa: B020
         pass
-    x_hat, misfits = (each.unflatten(0, (-1, starts)) for each in (x_hat, misfit(operator, x_hat, many)))
-    lowest = misfits.argmin(1, keepdim=True)
-    return Retrieval(x_hat.take_along_dim(lowest[..., None, None], 1)[:, 0], misfits.take_along_dim(lowest, 1)[:, 0])
+    return lowest(operator, x_hat, many, starts)
+
+
+def lowest(operator: FourierMagnitude, x_hat: torch.Tensor, y: torch.Tensor, starts: int) -> Retrieval:
+    """Of every channel, the one of lowest misfit among the `starts` of its sample.
+
+    x_hat: (B · starts, C, H, W), the starts of a sample together.  y: their measurements.  Returns a `Retrieval` of B.
+    """
+    x_hat, misfits = (each.unflatten(0, (-1, starts)) for each in (x_hat, misfit(operator, x_hat, y)))
+    best = misfits.argmin(1, keepdim=True)
+    return Retrieval(x_hat.take_along_dim(best[..., None, None], 1)[:, 0], misfits.take_along_dim(best, 1)[:, 0])
 
 
 def _half(operator: FourierMagnitude, y: torch.Tensor) -> torch.Tensor:

@@ -3,12 +3,12 @@
 Images are (B, C, H, W) in [0, 1].  An operator never has to be moved: its matrices follow the image's dtype and device.
 """
 
-from .base import LinearOperator, Operator, conjugate_gradient, inner
+from .base import LinearOperator, Operator, conjugate_gradient, conjugate_gradient_steps, inner
 from .decomposition import SVD, svd
 from .fourier import FourierMagnitude
 from .gamma import GammaCorrection
 from .inpainting import Inpainting
-from .protocol import image_shape, is_linear, mean_square, misfit, prox, twin, vjp
+from .protocol import image_shape, is_linear, mean_square, misfit, prox, square_norm, twin, vjp
 from .separable import GaussianBlur, SeparableOperator, SuperResolution, cubic_kernel
 
 OPERATORS: dict[str, type[Operator]] = {
@@ -31,6 +31,7 @@ __all__ = [
     "SeparableOperator",
     "SuperResolution",
     "conjugate_gradient",
+    "conjugate_gradient_steps",
     "cubic_kernel",
     "image_shape",
     "inner",
@@ -38,6 +39,7 @@ __all__ = [
     "mean_square",
     "misfit",
     "prox",
+    "square_norm",
     "svd",
     "twin",
     "vjp",

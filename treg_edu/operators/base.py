@@ -4,7 +4,7 @@ The names are deepinv's, so that any `deepinv.physics` object drops into the sol
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ __all__ = [
     "check_measurement",
     "check_weight",
     "conjugate_gradient",
+    "conjugate_gradient_steps",
     "inner",
 ]
 
@@ -123,6 +124,16 @@ def conjugate_gradient(
     ‖r‖ ≤ tolerance ‖b‖, so it comes out the same in any batch.  Returns the shape of b.
     """
     iterations, tolerance = checks.integer("iterations", iterations, 0), checks.number("tolerance", tolerance, least=0)
+    found = torch.zeros_like(b) if x is None else x
+    for found in conjugate_gradient_steps(matvec, b, x, iterations, tolerance):
+        pass
+    return found
+
+
+def conjugate_gradient_steps(
+    matvec: Callable[[torch.Tensor], torch.Tensor], b: torch.Tensor, x: torch.Tensor | None, iterations: int, tolerance: float = 1e-6
+) -> Iterator[torch.Tensor]:
+    """The iterates of `conjugate_gradient`, at most `iterations` of them: none comes after every sample is left alone."""
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - matvec(x))
     p, rr = r, inner(r, r)
     precision = torch.finfo(rr.dtype)
@@ -138,7 +149,7 @@ def conjugate_gradient(
         rr_before, rr = rr, inner(r, r)
         beta = torch.where(active, rr / rr_before, 0).to(b.dtype)
         p = r + beta * p
-    return x
+        yield x
 
 
 def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

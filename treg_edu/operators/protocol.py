@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from .. import checks
-from .base import autograd_vjp
+from .base import autograd_vjp, inner
 
-__all__ = ["check_operator", "image_shape", "is_linear", "mean_square", "misfit", "prox", "twin", "vjp"]
+__all__ = ["check_operator", "image_shape", "is_linear", "mean_square", "misfit", "prox", "square_norm", "twin", "vjp"]
 
 
 def check_operator(operator: Any, device: torch.device) -> None:
@@ -109,6 +109,23 @@ def prox(operator: Any, z: torch.Tensor, y: torch.Tensor, gamma: float | torch.T
     part of z.  z: (B, 3, H, W).  y: (B, …).  gamma: number, or tensor (B, 1, 1, 1).  Returns the shape of z.
     """
     return z + operator.prox_l2(torch.zeros_like(z), y - operator.A(z), gamma)
+
+
+@torch.no_grad()
+def square_norm(operator: Any, x: torch.Tensor, iterations: int = 50) -> torch.Tensor:
+    """‖A‖², the largest eigenvalue of AᵀA, for linear A, by power iteration, with 2 % on top: the iteration comes from below.
+
+    v ← AᵀA v / ‖AᵀA v‖      (von Mises & Pollaczek-Geiringer 1929)
+
+    x: any images (B, 3, H, W), for their shape.  Each sample has its own norm, as a mask may be one for each, and begins at the same v.
+    Returns (B, 1, 1, 1), at least 1e-12.
+    """
+    start = torch.randn((1, *x.shape[1:]), generator=torch.Generator().manual_seed(0))
+    v = start.to(x).expand_as(x)
+    for _ in range(checks.integer("iterations", iterations)):
+        v = v / inner(v, v).sqrt().clamp(min=1e-12).to(v.dtype)
+        v = operator.A_adjoint(operator.A(v))
+    return 1.02 * inner(v, v).sqrt().clamp(min=1e-12).to(x.dtype)
 
 
 @torch.no_grad()

@@ -9,15 +9,19 @@ import torch
 from .. import checks
 from ..diffusion import Step
 from ..priors import DiffusionPrior
+from .classical import h1, tikhonov, total_variation, wavelet
 from .daps import daps, latent_daps
 from .ddrm import ddrm
+from .discrepancy import discrepancy
 from .dps import dps, ldps
 from .flowdps import flowdps
+from .hio import hio
 from .latino import latino
 from .mpgd import mpgd
 from .p2l import p2l
 from .pigdm import pigdm
 from .psld import psld
+from .red import red
 from .resample import resample
 from .treg import treg
 
@@ -28,6 +32,8 @@ SOLVERS: dict[str, Solver] = {
     "ddrm": ddrm,
     "dps": dps,
     "flowdps": flowdps,
+    "h1": h1,
+    "hio": hio,
     "latent_daps": latent_daps,
     "latino": latino,
     "ldps": ldps,
@@ -35,8 +41,12 @@ SOLVERS: dict[str, Solver] = {
     "p2l": p2l,
     "pigdm": pigdm,
     "psld": psld,
+    "red": red,
     "resample": resample,
+    "tikhonov": tikhonov,
+    "total_variation": total_variation,
     "treg": treg,
+    "wavelet": wavelet,
 }
 
 __all__ = [
@@ -44,8 +54,11 @@ __all__ = [
     "Solver",
     "daps",
     "ddrm",
+    "discrepancy",
     "dps",
     "flowdps",
+    "h1",
+    "hio",
     "latent_daps",
     "latino",
     "ldps",
@@ -53,15 +66,19 @@ __all__ = [
     "p2l",
     "pigdm",
     "psld",
+    "red",
     "resample",
     "solve",
+    "tikhonov",
+    "total_variation",
     "treg",
+    "wavelet",
 ]
 
 
 def solve(
     solver: str | Solver,
-    prior: DiffusionPrior,
+    prior: DiffusionPrior | None,
     operator: Any,
     y: torch.Tensor,
     prompt: str | Sequence[str] = "",
@@ -73,6 +90,7 @@ def solve(
     """Run a solver to its end, with a progress bar.
 
     solver: of `SOLVERS`, the function or its name.  settings: its keyword arguments.
+    prior: None for a solver that uses none.
     batch_size: the most measurements that are solved at a time, None for all; it bounds the memory, and sample i stays the same.  The
     operator has to measure any number of images alike.  Returns x̂, (B, 3, H, W) in [0, 1].
     """

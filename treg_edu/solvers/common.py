@@ -8,11 +8,23 @@ from typing import Any
 import torch
 
 from .. import checks, noise
-from ..diffusion import check_prior
-from ..operators.protocol import check_operator, image_shape, is_linear
+from ..diffusion import Step, check_prior
+from ..operators.protocol import check_operator, image_shape, is_linear, misfit
 from ..priors import DiffusionPrior, PixelDiffusion
 
-__all__ = ["NONLINEAR", "Problem", "last_image", "linear_alone", "on_pixels", "pose", "warn_of_size"]
+__all__ = [
+    "NONLINEAR",
+    "ImageProblem",
+    "Problem",
+    "image_step",
+    "last_image",
+    "linear_alone",
+    "on_pixels",
+    "pose",
+    "pose_images",
+    "warn_of_size",
+    "weight",
+]
 
 NONLINEAR = ("daps", "dps", "latent_daps", "ldps", "mpgd", "resample", "treg")
 """The solvers that take a nonlinear operator as well."""
@@ -45,12 +57,8 @@ def pose(
 ) -> Problem:
     """The arguments that every solver takes, checked, and embedded, moved and seeded."""
     check_prior(prior)
-    check_operator(operator, prior.device)
-    one = isinstance(y, torch.Tensor) or not hasattr(y, "x")  # deepinv's TensorList has one, of the operators that are stacked
-    checks.expect(one, "operator", "one that measures a list of tensors", "one that measures one tensor: wrap it, see docs/deepinv.md")
-    checks.finite("y", checks.tensor("y", y, "(B, C, …)"))
-    checks.expect(y.ndim >= 2, "y", f"shape {tuple(y.shape)}", "(B, C, …), a batch of measurements")
-    batch, y = len(y), y.to(prior.device, torch.promote_types(prior.dtype, torch.float32))
+    y = measurements(operator, y, prior.device, prior.dtype)
+    batch = len(y)
     generators, timesteps = noise.generators(seed, batch), prior.timesteps(steps)
     size = image_shape(operator, y, prior.size)
     prior.latent_shape(size)  # a size that the networks do not take is found here
@@ -58,6 +66,59 @@ def pose(
     text = prior.embed_text(checks.strings("prompt", prompt, batch))
     null = prior.embed_text(checks.strings("null_prompt", null_prompt, batch)).to(y.dtype)
     return Problem(y, size, text, null, generators, timesteps)
+
+
+@dataclass(frozen=True)
+class ImageProblem:
+    """A measurement, ready for a solver that needs no prior.
+
+    y: (B, …), in float32 at least.  shape: (B, 3, H, W), of the images.  generators: one for each sample.
+    """
+
+    y: torch.Tensor
+    shape: tuple[int, int, int, int]
+    generators: list[torch.Generator]
+
+
+def pose_images(
+    prior: DiffusionPrior | None, operator: Any, y: torch.Tensor, prompt: str | Sequence[str], steps: int, seed: noise.Seed
+) -> ImageProblem:
+    """`pose` for a solver without a prior: None is taken; one that is there says on what device and how precisely, and no more."""
+    if prior is not None:
+        check_prior(prior)
+    source = y if prior is None else prior
+    y = measurements(operator, y, getattr(source, "device", torch.device("cpu")), getattr(source, "dtype", torch.float32))
+    checks.strings("prompt", prompt, len(y))
+    checks.integer("steps", steps)
+    height, width = image_shape(operator, y, (y.shape[-2], y.shape[-1]) if prior is None else prior.size)
+    return ImageProblem(y, (len(y), 3, height, width), noise.generators(seed, len(y)))
+
+
+def measurements(operator: Any, y: Any, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """y, checked as far as it can be without knowing the images, and moved; in float32 at least."""
+    check_operator(operator, device)
+    one = isinstance(y, torch.Tensor) or not hasattr(y, "x")  # deepinv's TensorList has one, of the operators that are stacked
+    checks.expect(one, "operator", "one that measures a list of tensors", "one that measures one tensor: wrap it, see docs/deepinv.md")
+    checks.finite("y", checks.tensor("y", y, "(B, C, …)"))
+    checks.expect(y.ndim >= 2, "y", f"shape {tuple(y.shape)}", "(B, C, …), a batch of measurements")
+    return y.to(device, torch.promote_types(dtype, torch.float32))
+
+
+def weight(name: str, value: Any, y: torch.Tensor) -> float | torch.Tensor:
+    """A number above 0, or a tensor of one for each sample, (B,), which becomes (B, 1, 1, 1)."""
+    if not isinstance(value, torch.Tensor) or value.ndim == 0:
+        return checks.number(name, value, above=0)
+    fits = value.shape == (len(y),) and value.is_floating_point()
+    checks.expect(fits, name, f"shape {tuple(value.shape)}, {value.dtype}", f"a number, or ({len(y)},) of them, floating point")
+    for each in value.aminmax():
+        checks.number(name, each, above=0)
+    return value.to(y.device, y.dtype).view(-1, 1, 1, 1)
+
+
+def image_step(operator: Any, y: torch.Tensor, index: int, steps: int, x: torch.Tensor, x_next: torch.Tensor) -> Step:
+    """The `Step` of an iteration on images, from x to x_next, both (B, 3, H, W); t counts the iterations that are left."""
+    x_hat = x_next.clamp(0, 1)
+    return Step(index, steps - 1 - index, x, x_next, x_next, None, x_hat, misfit(operator, x_hat, y))
 
 
 def warn_of_size(prior: DiffusionPrior, y: torch.Tensor, size: tuple[int, int]) -> None:
