@@ -118,6 +118,12 @@ CALLS = {
     "Inpainting.box.left": (2, lambda n, _: Inpainting.box(8, 1, n, 3, 4).A(X)),
     "Inpainting.box.height": (2, lambda n, _: Inpainting.box(8, 1, 2, n, 4).A(X)),
     "Inpainting.box.width": (2, lambda n, _: Inpainting.box(8, 1, 2, 3, n).A(X)),
+    "discrepancy.iterations": (
+        2,
+        lambda n, _: te.solvers.discrepancy(te.SOLVERS["tikhonov"], None, SR, SR.A(X), sigma=0.1, iterations=n),
+    ),
+    "lowest.starts": (2, lambda n, _: phase_retrieval.lowest(PHASE, X, MAGNITUDE, n).x_hat),
+    "square_norm.iterations": (2, lambda n, _: operators.square_norm(SR, X, n)),
     "conjugate_gradient.iterations": (2, lambda n, _: operators.conjugate_gradient(lambda x: x + SR.A_adjoint_A(x), X, iterations=n)),
     "twin.iterations": (2, lambda n, _: operators.twin(SR, X, X.flip(-1), n)),
     "align.oversampling": (3, lambda n, _: phase_retrieval.align(X, X.flip(-1), n)),

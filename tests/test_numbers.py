@@ -37,6 +37,10 @@ def walked(prior, walk, *arguments, **settings):
     return last(walk(prior, *arguments, steps=1, **settings)).z_next
 
 
+def morozov(**settings):
+    return te.solvers.discrepancy(te.SOLVERS["tikhonov"], None, SR, SR.A(X), **{"sigma": 0.1, "iterations": 3, **settings})
+
+
 def solver_figure(prior, sigma):
     return widgets.solver_figure(prior, SuperResolution(16), rand(1, 3, 64, 64), Y, steps_of_treg(prior), sigma)._repr_png_()
 
@@ -78,6 +82,9 @@ CALLS = {
     "smooth_covariance.deviation": lambda v, _: priors.smooth_covariance(2, deviation=v),
     "smooth_covariance.channels": lambda v, _: priors.smooth_covariance(2, channels=v),
     "hybrid_input_output.beta": lambda v, _: last(phase_retrieval.hybrid_input_output(PHASE, MAGNITUDE, X, 2, v)),
+    "discrepancy.sigma": lambda v, _: morozov(sigma=v),
+    "discrepancy.least": lambda v, _: morozov(least=v),
+    "discrepancy.most": lambda v, _: morozov(most=v),
     "retrieve.beta": lambda v, _: phase_retrieval.retrieve(PHASE, MAGNITUDE, hio=2, er=0, beta=v, generator=seeded()).x_hat,
     "cg_iterations.sigma": lambda v, _: figures.cg_iterations([0, 1], {"a": ([1, 0.5], [1, 0.5])}, v)._repr_png_(),
     "convergence.floor": lambda v, _: figures.convergence({"a": ERRORS}, v)._repr_png_(),

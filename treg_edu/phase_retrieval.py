@@ -345,6 +345,7 @@ def lowest(operator: FourierMagnitude, x_hat: torch.Tensor, y: torch.Tensor, sta
 
     x_hat: (B · starts, C, H, W), the starts of a sample together.  y: their measurements.  Returns a `Retrieval` of B.
     """
+    starts = checks.integer("starts", starts)
     x_hat, misfits = (each.unflatten(0, (-1, starts)) for each in (x_hat, misfit(operator, x_hat, y)))
     best = misfits.argmin(1, keepdim=True)
     return Retrieval(x_hat.take_along_dim(best[..., None, None], 1)[:, 0], misfits.take_along_dim(best, 1)[:, 0])

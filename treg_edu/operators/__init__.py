@@ -3,7 +3,7 @@
 Images are (B, C, H, W) in [0, 1].  An operator never has to be moved: its matrices follow the image's dtype and device.
 """
 
-from .base import LinearOperator, Operator, conjugate_gradient, conjugate_gradient_steps, inner
+from .base import LinearOperator, Operator, conjugate_gradient, inner
 from .decomposition import SVD, svd
 from .fourier import FourierMagnitude
 from .gamma import GammaCorrection
@@ -31,7 +31,6 @@ __all__ = [
     "SeparableOperator",
     "SuperResolution",
     "conjugate_gradient",
-    "conjugate_gradient_steps",
     "cubic_kernel",
     "image_shape",
     "inner",

@@ -18,7 +18,8 @@ import torch
 from .. import checks
 from ..diffusion import Step
 from ..noise import Seed
-from ..operators import conjugate_gradient_steps, prox, square_norm
+from ..operators import prox, square_norm
+from ..operators.base import conjugate_gradient_steps
 from ..priors import DiffusionPrior
 from .analysis import (
     FAMILIES,

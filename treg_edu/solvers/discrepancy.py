@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from .. import checks
-from ..operators import inner
+from ..operators import inner, misfit
 
 __all__ = ["discrepancy", "noise_in_misfit"]
 
@@ -27,10 +27,11 @@ def discrepancy(
 ) -> torch.Tensor:
     """λ of each sample for which ‖y − A x̂_λ‖² = m σ², by bisection of log λ: the misfit rises with λ, as the fit to the noise gets worse.
 
-    solver: one that takes `lam`.  sigma: σ ≥ 0, the deviation of the noise in y, [0, 1] units.  m: how many numbers of y are measured.
+    solver: one on images that takes `lam`, such as `tikhonov`.  sigma: σ ≥ 0, the deviation of the noise in y, [0, 1] units.
+    m: how many numbers of y are measured.
     least, most: where λ is looked for; where even these give too much misfit, or too little, that end comes back.
     iterations: of the bisection, each a run of the solver.  settings: the solver's own.
-    The x̂_λ are clipped, as the solver returns them.  Returns (B,), to be given as `lam`.
+    x̂_λ is the last z0, before it is clipped: clipping may raise the misfit of a small λ.  Returns (B,), to be given as `lam`.
     """
     sigma, iterations = checks.number("sigma", sigma, least=0), checks.integer("iterations", iterations)
     least, most = checks.number("least", least, above=0), checks.number("most", most, above=0)
@@ -40,7 +41,7 @@ def discrepancy(
     for _ in range(iterations):
         middle = (low + high) / 2
         *_, last = solver(prior, operator, y, prompt, lam=middle.exp(), **settings)
-        rough = last.misfit.to(middle) > sigma * noise_in_misfit(operator, last.x_hat).to(middle)
+        rough = misfit(operator, last.z0, y.to(last.z0)).to(middle) > sigma * noise_in_misfit(operator, last.z0).to(middle)
         low, high = torch.where(rough, low, middle), torch.where(rough, middle, high)
     return ((low + high) / 2).exp()
 
