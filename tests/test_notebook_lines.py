@@ -246,3 +246,25 @@ def test_07_algorithm_1_number_for_number(prior, x, settings, operator):
     chosen = [i for i in range(5) if te.consistency.is_consistency_step(i, 5, settings["every"], settings["until"])]
     ours = written["treg"](operator, y, texts, 5, settings["guidance_scale"], chosen, step)
     assert torch.equal(ours, te.solve("treg", prior, operator, y, texts, progress=False, **settings))
+
+
+SLOTS = ("def run(", "def fully(", "def ldps(", "def psld(", "def mpgd(", "def through_pixels(")
+
+
+@pytest.mark.parametrize(
+    "data_step, solver, own",
+    [
+        ("ldps", "ldps", {"step_size": 16.0}),
+        ("psld", "psld", {"step_size": 4.0, "gluing": 0.5, "back": "pseudo-inverse"}),
+        ("mpgd", "mpgd", {"step_size": 32.0, "eta": 0.0}),
+        ("through_pixels", "treg", {"every": 1, "until": 1.0, "negation": None, "null_prompt": ""}),
+    ],
+)
+def test_08_the_slots_are_the_solvers(prior, x, data_step, solver, own):
+    operator = te.operators.SuperResolution(16)
+    y, texts = operator.measure(x, 0.005), ["cat face", "cow face"]
+    written = lines("08_the_other_solvers", *SLOTS, prior=prior, operator=operator, y=y, labels=texts, steps=4, omega=2.5)
+    weight, renoise = ("as_noise_falls", "partly") if solver == "treg" else ("fully", "ddim")
+    ours = written["run"](written[data_step], written[weight], written[renoise], y, texts)
+    theirs = te.solve(solver, prior, operator, y, texts, steps=4, guidance_scale=2.5, progress=False, **own)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)

@@ -25,7 +25,7 @@ def red(
     *,
     sigma: float,
     steps: int = 200,
-    lam: float = 650.0,  # λ
+    lam: float = 0.01 * 255**2,  # λ
     denoiser_sigma: float = 4.1 / 255,  # σ_f
     method: str = "fixed-point",
     seed: Seed = 0,
@@ -39,7 +39,7 @@ def red(
 
     prior: a `PixelDiffusion`, whose `denoise` is f; the prompt is its text.  operator: linear.
     sigma: σ > 0, the deviation of the noise in y, [0, 1] units.
-    lam: λ > 0.  The authors' pictures are in [0, 255]: their λ is 255² times as large here, 0.01 is 650; only λσ² matters, 0.02 there.
+    lam: λ > 0.  The authors' pictures are in [0, 255]: their λ, 0.01, is 255² times as large here; only λσ² matters, 0.02 there.
     Their settings, λ and 255 σ_f: Gaussian blur 0.01 and 4.1, uniform blur 0.02 and 3.25 (both σ = √2 / 255), super-resolution by 3 0.008
     and 3 (σ = 5 / 255).  steps: the authors' 200 of the fixed point; they take 1500 of the gradient.
     denoiser_sigma: σ_f > 0, not the noise of y.  method: both have the same x̂; the fixed point's proximal step is the authors' inner solve.

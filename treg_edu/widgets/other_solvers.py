@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as w
 import torch
 
-from .. import figures, images
+from .. import checks, figures, images
 from ..diffusion import Step
 from ..priors import LatentDiffusion
 from ..solvers import SOLVERS
@@ -25,6 +25,7 @@ def two_solvers(prior: LatentDiffusion, name: str = "fox", steps: int = 20) -> P
 
     steps: of each run; every other setting is the one that the prior recommends.
     """
+    steps = checks.integer("steps", steps)
     picture, text = picture_and_text(name)
     operator, strength = operator_and_strength(LINEAR)
     first = w.Dropdown(options=SIDE_BY_SIDE, value="treg", description="above")
