@@ -1,6 +1,7 @@
 """Every solver that runs on the bundled latent prior, on every kind of instrument that it takes: three pictures of 32×32 at a time.
 
-The picture is finite, in [0, 1], and explains y better than the plain sample of that seed does; in double precision, it is the same alone. Solvers of pixels are tried in test_all_solvers, until a trained prior of pixels ships.
+The picture is finite, in [0, 1], and explains y better than the plain sample of that seed does; in double precision, it is the same alone.
+Solvers of pixels are tried in test_all_solvers, until a trained prior of pixels ships.
 """
 
 import inspect
