@@ -18,6 +18,7 @@ from .flowdps import flowdps
 from .hio import hio
 from .latino import latino
 from .mpgd import mpgd
+from .null_text import null_text
 from .p2l import p2l
 from .pigdm import pigdm
 from .psld import psld
@@ -38,6 +39,7 @@ SOLVERS: dict[str, Solver] = {
     "latino": latino,
     "ldps": ldps,
     "mpgd": mpgd,
+    "null_text": null_text,
     "p2l": p2l,
     "pigdm": pigdm,
     "psld": psld,
@@ -63,6 +65,7 @@ __all__ = [
     "latino",
     "ldps",
     "mpgd",
+    "null_text",
     "p2l",
     "pigdm",
     "psld",

@@ -26,7 +26,7 @@ __all__ = [
     "weight",
 ]
 
-NONLINEAR = ("daps", "dps", "latent_daps", "ldps", "mpgd", "resample", "treg")
+NONLINEAR = ("daps", "dps", "latent_daps", "ldps", "mpgd", "null_text", "resample", "treg")
 """The solvers that take a nonlinear operator as well."""
 
 
