@@ -74,6 +74,7 @@ EXAMPLES = {
     "quality_and_time": lambda: figures.quality_and_time({"sr": POINTS, "phase": POINTS[:2]}),
     "solver": lambda: figures.solver({"x": X[0], "y": SR.A(X[:1])[0]}, X, T, {900: 0.1, 300: 0.01}, 0.005),
     # 08
+    "by_method": lambda: figures.by_method({"a": RISING + 1, "b": RISING + 2}, "misfit, σ"),
     "posterior_clouds": lambda: figures.posterior_clouds({"a": X[:, 0, 0, :2], "b": X[:, 1, 0, :2]}, torch.zeros(2), torch.eye(2)),
 }
 

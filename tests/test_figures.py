@@ -374,3 +374,14 @@ def test_clouds_stand_over_the_ellipses_of_the_posterior(count):
 def test_clouds_of_other_numbers_are_refused():
     with pytest.raises(ArgumentError, match=r"^treg: got shape \(5, 3\), expected \(N, 2\)"):
         figures.posterior_clouds({"treg": torch.zeros(5, 3)}, torch.zeros(2), torch.eye(2))
+
+
+def test_methods_have_a_row_of_dots_and_a_mean_each():
+    values = {"a": torch.tensor([1.0, 4.0]), "b": torch.tensor([10.0, 30.0])}
+    (axes,) = figures.by_method(values, "misfit, σ").axes
+    dots, means = axes.lines[::2], axes.lines[1::2]
+    assert [line.get_xdata().tolist() for line in dots] == [[1.0, 4.0], [10.0, 30.0]]
+    assert [float(line.get_xdata()[0]) for line in means] == [2.5, 20.0] and [label.get_text() for label in axes.get_yticklabels()] == [
+        "a",
+        "b",
+    ]

@@ -8,7 +8,7 @@ from .base import Figure
 from .ddim import noising, paths, scores
 from .forward_operators import matrices, spectra, sweep, tone_curves, truncation
 from .latent_data_consistency import along_trajectory, cg_iterations, over_measurements, pixel_step
-from .other_solvers import posterior_clouds
+from .other_solvers import by_method, posterior_clouds
 from .phase_retrieval_symmetries import convergence, copies_found, found_shifts, over_magnitudes
 from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
@@ -19,6 +19,7 @@ from .treg import problems, retrieved, solver
 __all__ = [
     "Figure",
     "along_trajectory",
+    "by_method",
     "cg_iterations",
     "convergence",
     "copies_found",

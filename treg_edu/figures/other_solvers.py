@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.patches import Ellipse
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from .. import checks
 from .base import Figure, blank, name_axes, own_style
 
-__all__ = ["posterior_clouds"]
+__all__ = ["by_method", "posterior_clouds"]
 
 
 @own_style()
@@ -36,4 +37,25 @@ def posterior_clouds(samples: Mapping[str, Tensor], mean: Tensor, covariance: Te
         axes.set_title(name)
         axes.set_aspect("equal")
         name_axes(axes, names[0], names[1] if axes is grid[0] else "")
+    return figure
+
+
+@own_style()
+def by_method(values: Mapping[str, Tensor], label: str) -> Figure:
+    """A row of dots for each method, one a picture, and a bar at their mean, on a logarithmic axis.  values: {method: (N,)}, above 0."""
+    figure = blank(6.5, 0.9 + 0.32 * len(values))
+    axes = figure.subplots()
+    for place, each in enumerate(values.values()):
+        numbers = each.detach().cpu().float()
+        axes.plot(numbers, [place] * len(numbers), "o", color="white", markeredgecolor="black", markersize=6)
+        axes.plot([numbers.mean()], [place], "|", color="tab:red", markersize=18, markeredgewidth=2.5)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="x", which="both", color="0.9")
+    axes.set_axisbelow(True)
+    name_axes(axes, label, "")
     return figure
