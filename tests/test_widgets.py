@@ -9,7 +9,9 @@ import torch
 
 from treg_edu import figures, images, widgets
 from treg_edu.checks import ArgumentError
+from treg_edu.solvers import SOLVERS
 from treg_edu.widgets.base import thinned, walk
+from treg_edu.widgets.other_solvers import SIDE_BY_SIDE, settings_of
 
 PICTURE = torch.rand(3, 8, 8)
 
@@ -277,3 +279,10 @@ def test_the_pixel_step_panel_follows_its_controls_and_says_what_went_wrong(monk
     monkeypatch.setattr(figures, "pixel_step", None)
     panel.controls["iterations"].value = 7
     assert panel.status.value.startswith("TypeError: ")
+
+
+def test_every_solver_of_the_panel_runs_on_a_latent_prior(prior):
+    """Built at the call, as each checks there that it takes this prior and this operator."""
+    y = widgets.LINEAR["super-resolution"][0](16).A(images.example("fox"))
+    for name in SIDE_BY_SIDE:
+        SOLVERS[name](prior, widgets.LINEAR["super-resolution"][0](16), y, "fox", **settings_of(name, {}, 2))

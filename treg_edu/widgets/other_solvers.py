@@ -15,7 +15,7 @@ from .base import LINEAR, SIGMA, Cancelled, Panel, Progress, estimate, measured,
 
 __all__ = ["SIDE_BY_SIDE", "two_solvers", "two_solvers_figure"]
 
-SIDE_BY_SIDE = ("treg", "ldps", "mpgd", "psld", "resample", "p2l", "daps", "latino", "flowdps", "null_text")
+SIDE_BY_SIDE = ("treg", "ldps", "mpgd", "psld", "resample", "p2l", "latent_daps", "latino", "flowdps", "null_text")
 """The solvers that run on a latent prior and take a text."""
 COLUMNS = 7
 
