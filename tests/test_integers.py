@@ -11,7 +11,7 @@ from diffusers.configuration_utils import FrozenDict
 from test_public import FOUND
 
 import treg_edu as te
-from treg_edu import bench, consistency, diffusion, figures, images, metrics, noise, operators, phase_retrieval, priors, widgets
+from treg_edu import bench, consistency, diffusion, figures, images, likelihood, metrics, noise, operators, phase_retrieval, priors, widgets
 from treg_edu.experiments import phase, quick
 from treg_edu.operators import FourierMagnitude, GaussianBlur, Inpainting, SuperResolution
 from treg_edu.priors import PixelDiffusion
@@ -88,6 +88,10 @@ CALLS = {
     "pixel_step.iterations": (2, lambda n, _: consistency.pixel_step(SR, SR.A(X), X, iterations=n)),
     "pixel_step_nonlinear.iterations": (2, lambda n, _: consistency.pixel_step_nonlinear(PHASE, MAGNITUDE, X.flip(-1), iterations=n)),
     "guided_noise.t": (3, lambda n, prior: diffusion.guided_noise(prior, normal(1, 4, 16, 16), n, *[prior.embed_text("fox")] * 2, 1.0)),
+    "estimate_in_graph.t": (
+        3,
+        lambda n, prior: likelihood.estimate_in_graph(prior, normal(1, 4, 16, 16), n, *[prior.embed_text("fox")] * 2, 1.0)[1].detach(),
+    ),
     "guided_noises.t": (3, lambda n, prior: diffusion.guided_noises(prior, normal(1, 4, 16, 16), n, *[prior.embed_text("fox")] * 2, 1.0)),
     "invert.steps": (1, lambda n, prior: last(diffusion.invert(prior, normal(1, 4, 16, 16), "fox", n)).z_next),
     "sample.steps": (1, lambda n, prior: sampled(prior, steps=n)),

@@ -260,11 +260,12 @@ SLOTS = ("def run(", "def fully(", "def ldps(", "def psld(", "def mpgd(", "def t
         ("through_pixels", "treg", {"every": 1, "until": 1.0, "negation": None, "null_prompt": ""}),
     ],
 )
-def test_08_the_slots_are_the_solvers(prior, x, data_step, solver, own):
+def test_08_the_slots_are_the_solvers(prior64, x, data_step, solver, own):
+    """The networks in double precision, as a gradient through them magnifies rounding; what is left is that of the notebook's noise, in single."""
     operator = te.operators.SuperResolution(16)
-    y, texts = operator.measure(x, 0.005), ["cat face", "cow face"]
-    written = lines("08_the_other_solvers", *SLOTS, prior=prior, operator=operator, y=y, labels=texts, steps=4, omega=2.5)
+    y, texts = operator.measure(x.double(), 0.005, te.noise.generators(3, 2)), ["cat face", "cow face"]
+    written = lines("08_the_other_solvers", *SLOTS, prior=prior64, operator=operator, y=y, labels=texts, steps=4, omega=2.5)
     weight, renoise = ("as_noise_falls", "partly") if solver == "treg" else ("fully", "ddim")
     ours = written["run"](written[data_step], written[weight], written[renoise], y, texts)
-    theirs = te.solve(solver, prior, operator, y, texts, steps=4, guidance_scale=2.5, progress=False, **own)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)
+    theirs = te.solve(solver, prior64, operator, y, texts, steps=4, guidance_scale=2.5, progress=False, **own)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)

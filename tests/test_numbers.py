@@ -11,7 +11,7 @@ from test_integers import MAGNITUDE, PHASE, SR, TREG, X, Y, last, normal, rand, 
 from test_public import FOUND
 
 import treg_edu as te
-from treg_edu import consistency, diffusion, figures, metrics, operators, phase_retrieval, priors, widgets
+from treg_edu import consistency, diffusion, figures, likelihood, metrics, operators, phase_retrieval, priors, widgets
 from treg_edu.operators import GammaCorrection, GaussianBlur, Inpainting, SuperResolution
 
 BOX = Inpainting.box(8, 1, 1, 4, 4)
@@ -60,6 +60,9 @@ CALLS = {
     "guided_noise.guidance_scale": lambda v, prior: diffusion.guided_noise(
         prior, normal(1, 4, 16, 16), 3, prior.embed_text("fox"), prior.embed_text(""), v
     ),
+    "estimate_in_graph.guidance_scale": lambda v, prior: likelihood.estimate_in_graph(
+        prior, normal(1, 4, 16, 16), 3, prior.embed_text("fox"), prior.embed_text(""), v
+    )[1].detach(),
     "guided_noises.guidance_scale": lambda v, prior: diffusion.guided_noises(
         prior, normal(1, 4, 16, 16), 3, prior.embed_text("fox"), prior.embed_text(""), v, "cfg++"
     )[0],

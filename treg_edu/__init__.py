@@ -12,7 +12,22 @@ In short:
 import importlib
 from typing import Any
 
-from . import checks, consistency, diffusion, files, images, judge, metrics, negation, noise, operators, phase_retrieval, priors, solvers
+from . import (
+    checks,
+    consistency,
+    diffusion,
+    files,
+    images,
+    judge,
+    likelihood,
+    metrics,
+    negation,
+    noise,
+    operators,
+    phase_retrieval,
+    priors,
+    solvers,
+)
 from .costs import Cost, cost
 from .judge import load_judge
 from .priors import DiffusionPrior, LatentDiffusion, PixelDiffusion, load_prior
@@ -35,6 +50,7 @@ __all__ = [
     "files",
     "images",
     "judge",
+    "likelihood",
     "load_judge",
     "load_prior",
     "metrics",

@@ -10,10 +10,19 @@ from typing import Any
 
 import torch
 
+from .diffusion import guided_noise, tweedie
 from .operators import inner, vjp
 from .priors import DiffusionPrior
 
-__all__ = ["latent_gradient", "norm_gradient", "pull_back", "square_gradient", "through_decoder"]
+__all__ = [
+    "estimate_in_graph",
+    "latent_gradient",
+    "norm_gradient",
+    "pull_back",
+    "square_gradient",
+    "through_decoder",
+    "unit",
+]
 
 
 def square_gradient(operator: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -35,10 +44,14 @@ def norm_gradient(operator: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tens
     """
     x = x.detach().to(y.dtype)
     with torch.no_grad():
-        off = operator.A(x) - y
-        length = inner(off, off).sqrt()
-        unit = torch.where(length > 0, off / length, 0)
-    return vjp(operator, x, unit.to(off.dtype))
+        direction = unit(operator.A(x) - y)
+    return vjp(operator, x, direction)
+
+
+def unit(r: torch.Tensor) -> torch.Tensor:
+    """r / ‖r‖ of each sample, which is ∇‖r‖ with respect to r; 0 where r is.  Returns the shape of r."""
+    length = inner(r, r).sqrt()
+    return torch.where(length > 0, r / length, 0).to(r.dtype)
 
 
 def pull_back(gradient: torch.Tensor, made: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -48,6 +61,22 @@ def pull_back(gradient: torch.Tensor, made: torch.Tensor, source: torch.Tensor) 
     """
     (pulled,) = torch.autograd.grad(made, source, gradient.to(made.dtype))
     return pulled
+
+
+def estimate_in_graph(
+    prior: DiffusionPrior,
+    z_t: torch.Tensor,
+    t: int,
+    text_embedding: torch.Tensor,
+    null_embedding: torch.Tensor,
+    guidance_scale: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(z_t, ε̂, ẑ₀, D(ẑ₀)), each made of the first under autograd, for `pull_back`.  Arguments as of `guided_noise`."""
+    with torch.enable_grad():
+        z_t = z_t.detach().requires_grad_()
+        noise = guided_noise(prior, z_t, t, text_embedding, null_embedding, guidance_scale)
+        z0 = tweedie(z_t, noise, prior.alpha_bar(t))
+        return z_t, noise, z0, prior.decode(z0)
 
 
 def latent_gradient(prior: DiffusionPrior, operator: Any, y: torch.Tensor, z0: torch.Tensor, z_t: torch.Tensor) -> torch.Tensor:

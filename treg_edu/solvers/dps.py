@@ -8,7 +8,7 @@ import torch
 
 from .. import checks
 from ..diffusion import Step, ddim_step, ddim_step_eta, guided_noise, noise_of, tweedie
-from ..likelihood import norm_gradient, pull_back
+from ..likelihood import estimate_in_graph, norm_gradient, pull_back
 from ..noise import Seed, normal
 from ..operators import misfit
 from ..priors import DiffusionPrior, PixelDiffusion
@@ -110,13 +110,9 @@ def ldps(
     def walk() -> Iterator[Step]:
         z_t = normal(problem.generators, latent_shape, prior.device, prior.dtype)
         for index, (t, t_prev) in enumerate(problem.timesteps):
-            alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
+            alpha_bar_prev = prior.alpha_bar(t_prev)
             # The clean latent and its picture, kept in autograd's graph
-            with torch.enable_grad():
-                z = z_t.detach().requires_grad_()
-                noise = guided_noise(prior, z, t, c, null, guidance_scale)
-                z0 = tweedie(z, noise, alpha_bar)
-                x_hat = prior.decode(z0)
+            z, noise, z0, x_hat = estimate_in_graph(prior, z_t, t, c, null, guidance_scale)
             # The gradient of the misfit with respect to the noisy latent, through the decoder and the network
             gradient = pull_back(norm_gradient(operator, x_hat, y), x_hat, z)
             z0, noise, x_hat = z0.detach(), noise.detach(), x_hat.detach().to(y.dtype)

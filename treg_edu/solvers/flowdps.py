@@ -8,9 +8,9 @@ import torch
 
 from .. import checks
 from ..diffusion import Step, add_noise, guided_noise, tweedie
-from ..likelihood import norm_gradient, through_decoder
+from ..likelihood import norm_gradient, through_decoder, unit
 from ..noise import Seed, normal
-from ..operators import inner, misfit
+from ..operators import misfit
 from ..priors import DiffusionPrior
 from .common import last_image, linear_alone, pose
 
@@ -98,6 +98,5 @@ def back_projected_gradient(operator: Any, x: torch.Tensor, y: torch.Tensor, exa
     """
     x = x.to(y.dtype)
     r = (operator.A_dagger if exact else operator.A_adjoint)(y - operator.A(x))
-    length = inner(r, r).sqrt()
-    unit = torch.where(length > 0, r / length, 0).to(r.dtype)
-    return -unit if exact else -operator.A_adjoint(operator.A(unit))
+    u = unit(r)
+    return -u if exact else -operator.A_adjoint(operator.A(u))

@@ -7,7 +7,7 @@ import torch
 
 from .. import checks
 from ..diffusion import Step, ddim_step, guided_noise, tweedie
-from ..likelihood import norm_gradient, pull_back, square_gradient
+from ..likelihood import estimate_in_graph, norm_gradient, pull_back, square_gradient
 from ..noise import Seed, normal
 from ..operators import misfit, prox
 from ..priors import DiffusionPrior
@@ -64,18 +64,14 @@ def p2l(
         tuned = problem.text.to(y.dtype, copy=True).requires_grad_()
         optimizer = torch.optim.Adam([tuned], tuning_rate)  # one for all timesteps
         for index, (t, t_prev) in enumerate(timesteps):
-            alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
+            alpha_bar_prev = prior.alpha_bar(t_prev)
             # Text: the embedding moves to where the clean picture explains the measurement better
             for _ in range(tuning_iterations):
                 tuned.grad = embedding_gradient(prior, operator, y, z_t, t, tuned, null, guidance_scale)
                 optimizer.step()
             c = tuned.detach().clone()
             # The clean latent and its picture, kept in autograd's graph, and the gradient of the misfit
-            with torch.enable_grad():
-                z = z_t.detach().requires_grad_()
-                noise = guided_noise(prior, z, t, c, null, guidance_scale)
-                z0 = tweedie(z, noise, alpha_bar)
-                x_hat = prior.decode(z0)
+            z, noise, z0, x_hat = estimate_in_graph(prior, z_t, t, c, null, guidance_scale)
             gradient = pull_back(norm_gradient(operator, x_hat, y), x_hat, z)
             z0, noise, x_hat = z0.detach(), noise.detach(), x_hat.detach().to(y.dtype)
             # Range: the picture near it that explains the measurement better, through the encoder

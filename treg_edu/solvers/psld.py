@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from .. import checks
-from ..diffusion import Step, ddim_step, guided_noise, tweedie
-from ..likelihood import norm_gradient, pull_back
+from ..diffusion import Step, ddim_step
+from ..likelihood import estimate_in_graph, norm_gradient, pull_back, unit
 from ..noise import Seed, normal
-from ..operators import inner, misfit
+from ..operators import misfit
 from ..priors import DiffusionPrior
 from .common import last_image, linear_alone, pose
 
@@ -59,13 +59,9 @@ def psld(
     def walk() -> Iterator[Step]:
         z_t = normal(problem.generators, latent_shape, prior.device, prior.dtype)
         for index, (t, t_prev) in enumerate(problem.timesteps):
-            alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
+            alpha_bar_prev = prior.alpha_bar(t_prev)
             # The clean latent and its picture, kept in autograd's graph
-            with torch.enable_grad():
-                z = z_t.detach().requires_grad_()
-                noise = guided_noise(prior, z, t, c, null, guidance_scale)
-                z0 = tweedie(z, noise, alpha_bar)
-                x_hat = prior.decode(z0)
+            z, noise, z0, x_hat = estimate_in_graph(prior, z_t, t, c, null, guidance_scale)
             # The gradients of both terms: of the misfit with respect to the picture, of gluing to the picture and to the latent
             of_picture, of_latent = step_size * norm_gradient(operator, x_hat, y), torch.zeros_like(z0)
             if gluing > 0:
@@ -101,8 +97,6 @@ def gluing_gradient(
     with torch.enable_grad():
         glued = (x + back(y - operator.A(x))).detach().requires_grad_()
         encoded = prior.encode(glued)
-    off = encoded.detach() - z0
-    length = inner(off, off).sqrt()
-    unit = torch.where(length > 0, off / length, 0).to(off.dtype)
-    pulled = pull_back(unit, encoded, glued)
-    return pulled - back(operator.A(pulled)), -unit
+    u = unit(encoded.detach() - z0)
+    pulled = pull_back(u, encoded, glued)
+    return pulled - back(operator.A(pulled)), -u

@@ -8,7 +8,7 @@ import torch
 
 from .. import checks
 from ..diffusion import Step, ddim_step, guided_noise, tweedie
-from ..likelihood import norm_gradient, pull_back
+from ..likelihood import estimate_in_graph, norm_gradient, pull_back
 from ..noise import Seed, normal
 from ..operators import inner, is_linear, misfit, vjp
 from ..priors import DiffusionPrior
@@ -85,11 +85,7 @@ def resample(
         for index, (t, t_prev) in enumerate(timesteps):
             alpha_bar, alpha_bar_prev = prior.alpha_bar(t), prior.alpha_bar(t_prev)
             # A step of latent DPS
-            with torch.enable_grad():
-                z = z_t.detach().requires_grad_()
-                noise = guided_noise(prior, z, t, c, null, guidance_scale)
-                z0 = tweedie(z, noise, alpha_bar)
-                x_hat = prior.decode(z0)
+            z, noise, z0, x_hat = estimate_in_graph(prior, z_t, t, c, null, guidance_scale)
             gradient = pull_back(norm_gradient(operator, x_hat, y), x_hat, z)
             z0, noise, x_hat = z0.detach(), noise.detach(), x_hat.detach().to(y.dtype)
             z_next = ddim_step(z0, noise, alpha_bar_prev) - step_size * alpha_bar * gradient
