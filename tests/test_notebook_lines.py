@@ -261,7 +261,7 @@ SLOTS = ("def run(", "def fully(", "def ldps(", "def psld(", "def mpgd(", "def t
     ],
 )
 def test_08_the_slots_are_the_solvers(prior64, x, data_step, solver, own):
-    """The networks in double precision, as a gradient through them magnifies rounding; what is left is that of the notebook's noise, in single."""
+    """The networks in double precision, as a gradient through them magnifies rounding; the notebook's noise is in single."""
     operator = te.operators.SuperResolution(16)
     y, texts = operator.measure(x.double(), 0.005, te.noise.generators(3, 2)), ["cat face", "cow face"]
     written = lines("08_the_other_solvers", *SLOTS, prior=prior64, operator=operator, y=y, labels=texts, steps=4, omega=2.5)
