@@ -234,6 +234,7 @@ def test_loading_is_silent():
 
 
 def test_the_recommended_settings_are_settings_of_treg(prior):
+    assert prior.recommended["a solver that nothing is recommended for"] == {}  # asked for first: it leaves no entry
     assert prior.recommended == json.loads((FOLDER / "recommended.json").read_text(encoding="utf-8"))
     assert {"steps", "guidance_scale"} <= prior.recommended["treg"].keys()
     inspect.signature(te.treg).bind(prior, None, None, "fox", **prior.recommended["treg"])

@@ -4,7 +4,6 @@ import copy
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +13,13 @@ from torch.nn import functional as F
 from .. import checks
 
 __all__ = ["DiffusionPrior", "as_list", "latent_sides", "resized"]
+
+
+class Recommended(dict[str, dict[str, Any]]):
+    """{solver: its settings}; a solver that nothing is recommended for has none, and asking adds no entry."""
+
+    def __missing__(self, solver: str) -> dict[str, Any]:
+        return {}
 
 
 class DiffusionPrior(ABC):
@@ -37,7 +43,7 @@ class DiffusionPrior(ABC):
         self.unet, self.tokenizer, self.text_encoder = unet, tokenizer, text_encoder
         self.scheduler, self.clip = as_in_the_pipeline(scheduler), clip
         self.image_mean, self.image_std = image_mean, image_std
-        self.recommended = defaultdict(dict, recommended or {})
+        self.recommended = Recommended(recommended or {})
         predicts = scheduler.config.prediction_type
         checks.expect(
             predicts in ("epsilon", "v_prediction"), "scheduler", f"one that predicts {predicts!r}", "'epsilon' or 'v_prediction'"
