@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.figure
 import matplotlib.style
+import matplotlib.text
 import nbclient
 import nbformat
 import numpy as np
@@ -286,5 +287,54 @@ def test_panels_show_the_same_under_any_settings(title, plain):
         assert bytes(live.picture.value) == bytes(panel.picture.value) == plain["ladder"]
 
 
-def test_the_picture_is_as_large_as_its_figure_says(plain):
-    assert Image.open(io.BytesIO(plain["measurement"])).size == (round(4.6 * 90), round(2.6 * 90))
+@pytest.mark.parametrize("name, pixels", [("measurement", 90), ("ladder", 192)])
+def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
+    width, height = EXAMPLES[name]().get_size_inches()
+    assert Image.open(io.BytesIO(plain[name])).size == (int(width * pixels + 1e-6), int(height * pixels + 1e-6))
+
+
+# What can be projected, and read by who cannot see it
+
+PROJECTED = ["ladder", "picture_rows"]
+SLIDE = 12.5, 6.5
+"""Inches: what a figure may fill of a slide of 13.3 by 7.5."""
+
+
+def texts(figure):
+    """The visible texts of a figure, those of its ticks and legends included."""
+    found = figure.findobj(lambda artist: isinstance(artist, matplotlib.text.Text))
+    return [text for text in found if text.get_text().strip() and text.get_visible() and text.get_window_extent().width > 1]
+
+
+@pytest.mark.parametrize("name", PROJECTED)
+def test_a_figure_can_be_projected(name):
+    figure = EXAMPLES[name]()
+    png(figure)
+    width, height = figure.get_size_inches()
+    larger = min(SLIDE[0] / width, SLIDE[1] / height)
+    assert width <= figures.base.WIDEST and figures.base.STYLE["savefig.dpi"] >= 150
+    small = {text.get_text(): text.get_fontsize() for text in texts(figure) if text.get_fontsize() * max(larger, 1) < 12}
+    assert not small
+
+
+@pytest.mark.parametrize("name", PROJECTED)
+def test_no_text_of_a_figure_lies_over_another_or_outside(name):
+    figure = EXAMPLES[name]()
+    png(figure)
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
+    for i, (one, box) in enumerate(boxes):
+        assert box.x0 > -2 and box.y0 > -2 and box.x1 < figure.bbox.x1 + 2 and box.y1 < figure.bbox.y1 + 2, one
+        assert not [other for other, its in boxes[i + 1 :] if box.shrunk(0.9, 0.8).overlaps(its.shrunk(0.9, 0.8))], one
+
+
+@pytest.mark.parametrize("name", PROJECTED)
+def test_a_figure_is_described(name):
+    picture, beside = EXAMPLES[name]()._shown()
+    assert len(beside["alt"]) > 5 and 0 < beside["width"] <= 960 and picture.startswith(b"\x89PNG")
+
+
+def test_a_notebook_keeps_width_and_description_beside_the_picture():
+    cell = nbformat.v4.new_code_cell("from test_figure_style import EXAMPLES\nEXAMPLES['ladder']()")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(Path(__file__).parent)}}).execute()
+    assert notebook.cells[0].outputs[0].metadata["image/png"] == {"width": 307, "alt": "a: c. b: d"}

@@ -10,6 +10,16 @@ X = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 SR = operators.SuperResolution(16)
 
 
+def test_many_pictures_stand_in_rows_of_six_at_most():
+    grid = figures.ladder([X[0]] * 8, list("abcdefgh")).axes
+    assert [axes.get_title() for axes in grid] == list("abcdefgh") and grid[0].get_gridspec().get_geometry() == (2, 4)
+
+
+def test_notes_stand_under_the_row_they_are_of():
+    figure = figures.picture_rows({"a": X[:2], "b": X[:2]}, notes={"b": ["1 dB", "2 dB"]})
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "1 dB", "2 dB"]
+
+
 def drawn(axes):
     return [a for a in axes if a.images]
 
@@ -58,6 +68,7 @@ def test_a_picture_of_one_channel_is_grey():
         (lambda: figures.ladder([X[0].numpy()], ["a"]), "picture: got ndarray, expected a floating-point torch.Tensor"),
         (lambda: figures.ladder([(255 * X[0]).byte()], ["a"]), "picture: got dtype torch.uint8"),
         (lambda: figures.picture_rows({"a": X, "b": X[:4]}), "b: got 4, expected 5"),
+        (lambda: figures.picture_rows({"a": X}, notes={"a": ["1"]}), "notes of a: got 1, expected 5"),
         (lambda: figures.picture_rows({"a": X}, ["a"]), "columns: got 1, expected 5"),
         (lambda: figures.sample_sheet(X, ["a"]), "captions: got 1, expected 5"),
         (lambda: figures.sample_sheet(X, columns=0), "columns: got 0, expected an integer of at least 1"),

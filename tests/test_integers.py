@@ -144,6 +144,8 @@ CALLS = {
     "shift.dy": (-3, lambda n, _: phase_retrieval.shift(X, n, 1)),
     "shift.dx": (3, lambda n, _: phase_retrieval.shift(X, 1, n)),
     "check_writable.most_bytes": (3, lambda n, _: te.files.check_writable("out", te.files.data_folder(), n)),
+    "interval.digits": (3, lambda n, _: te.tables.interval([1.0, 2.0, 4.0], n)),
+    "intervals.digits": (1, lambda n, _: te.tables.intervals({"a": {"b": [1.0, 2.0]}}, n).to_string()),
     # figures, panels, studies
     "found_among.count": (5, lambda n, _: figures.found_among({"a": [0, 3]}, n)._repr_png_()),
     "nearest_sheet.columns": (2, lambda n, _: figures.nearest_sheet(X, X, [True, False], n)._repr_png_()),

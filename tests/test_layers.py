@@ -15,7 +15,7 @@ LEVELS = [
     {"judge", "diffusion"},
     {"consistency", "likelihood", "negation"},
     {"solvers"},
-    {"costs", "figures", "exercises"},
+    {"costs", "figures", "exercises", "tables"},
     {"experiments", "training", "pipeline", "deepinv"},
     {"bench", "widgets"},
     {""},  # the package itself

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-KEPT_CELL_METADATA = {"tags", "jupyter", "slideshow"}
+KEPT_CELL_METADATA = {"tags", "jupyter", "slideshow", "alt"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -30,6 +30,8 @@ def stabilise(notebook):
         for output in cell.get("outputs", []):
             # A view without its saved model shows an error; the text and image beside it are what a reader needs.
             output.get("data", {}).pop(WIDGET_VIEW, None)
+            if "alt" in cell.metadata and "image/png" in output.get("data", {}):  # a cell may say better what its picture shows
+                output.metadata.setdefault("image/png", nbformat.NotebookNode())["alt"] = cell.metadata.alt
     return notebook
 
 

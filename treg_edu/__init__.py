@@ -27,6 +27,7 @@ from . import (
     phase_retrieval,
     priors,
     solvers,
+    tables,
 )
 from .costs import Cost, cost
 from .judge import load_judge
@@ -61,6 +62,7 @@ __all__ = [
     "priors",
     "solve",
     "solvers",
+    "tables",
     "treg",
     *LAZY,
 ]

@@ -2,12 +2,14 @@
 
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["Attempt", "difference", "normal", "uniform", "verdict"]
+__all__ = ["NOT_YET", "Attempt", "Hints", "answered", "difference", "more", "normal", "uniform", "verdict"]
+
+NOT_YET = "not attempted yet"
 
 Attempt = Callable[..., Any]
 """A reader's function."""
@@ -16,33 +18,90 @@ Case = tuple[str, tuple[Any, ...], Any]
 """What the case is, the arguments, the expected result."""
 
 
-def verdict(attempt: Attempt, cases: Iterable[Case], hint: str = "", tolerance: float = 1e-4) -> None:
+Hints = dict[str, tuple[str, str, str]]
+"""{exercise: three hints}: what the case is and where one goes wrong, how to begin, nearly the answer."""
+
+
+def more(exercise: str) -> str:
+    """Where the hints of an exercise are."""
+    return f'For a hint: te.exercises.hint("{exercise}")'
+
+
+def answered(answer: Any, right: Any, because: str, wrong: Mapping[Any, str], hint: str, tolerance: float = 0) -> None:
+    """Print what an answer in one word or number is worth: not attempted, right and why, or not yet and what it would mean.
+
+    wrong: {another answer: what it would mean}; numbers may be off by `tolerance`, relative to the right one.
+    """
+    print(_answered(answer, right, because, wrong, hint, tolerance))
+
+
+def _answered(answer: Any, right: Any, because: str, wrong: Mapping[Any, str], hint: str, tolerance: float) -> str:
+    if isinstance(answer, torch.Tensor) and answer.numel() == 1:
+        answer = answer.item()
+    if answer is ...:
+        return NOT_YET
+    if _same(answer, right, tolerance):
+        return f"right: {because}"
+    for other, meaning in wrong.items():
+        if _same(answer, other, tolerance):
+            return f"not yet: {meaning}. {hint}"
+    options = [right, *wrong] if isinstance(right, str) else []
+    expected = f"one of {', '.join(map(repr, sorted(options)))}" if options else "another number"
+    return f"not yet: expected {expected}, found {_short(answer)[:60]}. {hint}"
+
+
+def _same(answer: Any, other: Any, tolerance: float) -> bool:
+    if isinstance(other, str):
+        return isinstance(answer, str) and answer.strip().lower() == other.lower()
+    return isinstance(answer, numbers.Real) and not isinstance(answer, bool) and math.isclose(answer, other, rel_tol=tolerance)
+
+
+def verdict(
+    attempt: Attempt,
+    cases: Iterable[Case],
+    hint: str = "",
+    tolerance: float = 1e-4,
+    mistakes: Mapping[str, Attempt] | None = None,
+) -> None:
     """Print what became of `attempt` on `cases`: (what the case is, arguments, expected result), …
 
     Expected results are tensors, numbers, strings, or tuples of them; floating-point values may be off by `tolerance`, absolute.
     The first case that fails is the one reported; the hint is printed with it.
+    mistakes: {what was done: a function that does it}; the one that finds the same as the attempt is told.
     """
-    print(_verdict(attempt, cases, hint, tolerance))
+    print(_verdict(attempt, cases, hint, tolerance, mistakes or {}))
 
 
-def _verdict(attempt: Attempt, cases: Iterable[Case], hint: str, tolerance: float) -> str:
+def _verdict(attempt: Attempt, cases: Iterable[Case], hint: str, tolerance: float, mistakes: Mapping[str, Attempt]) -> str:
     if not callable(attempt):
         return f"not yet: expected a function, found {type(attempt).__name__}"
     ending = f". {hint}" if hint else ""
     for case, arguments, expected in cases:
         try:
-            found = attempt(*(each.clone() if isinstance(each, torch.Tensor) else each for each in arguments))
+            found = attempt(*_copies(arguments))
         except NotImplementedError:
-            return "not attempted yet"
+            return NOT_YET
         except Exception as error:  # a reader's mistake of any kind is news for the reader, not a traceback
             return f"not yet: for {case}, it raised {type(error).__name__}: {error}{ending}"
         if found is ...:
-            return "not attempted yet"
+            return NOT_YET
         if found is None:
             return f"not yet: for {case}, it returned None; is the return missing?"
         if wrong := difference(found, expected, tolerance):
-            return f"not yet: for {case}, {wrong}{ending}"
+            return f"not yet: for {case}, {wrong}{_diagnosis(found, arguments, tolerance, mistakes)}{ending}"
     return "right"
+
+
+def _copies(arguments: Iterable[Any]) -> list[Any]:
+    return [each.clone() if isinstance(each, torch.Tensor) else each for each in arguments]
+
+
+def _diagnosis(found: Any, arguments: Iterable[Any], tolerance: float, mistakes: Mapping[str, Attempt]) -> str:
+    """The mistake that finds the same, as a sentence, or nothing."""
+    for told, mistake in mistakes.items():
+        if not difference(found, mistake(*_copies(arguments)), tolerance):
+            return f". {told}"
+    return ""
 
 
 def difference(found: Any, expected: Any, tolerance: float) -> str:

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .. import checks
-from .base import LINES, TIME, Figure, blank, name_axes, own_style, show_rows
+from .base import LINES, TIME, Figure, name_axes, show_rows
+from .earlier import blank, own_style
 
 __all__ = ["effects", "found_among", "negation_losses", "negation_trajectory", "null_directions"]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 import IPython
+import matplotlib
 import matplotlib.figure
 import matplotlib.style
 import numpy as np
@@ -21,7 +22,9 @@ __all__ = [
     "AS_TYPED",
     "LINES",
     "STYLE",
+    "TEXT",
     "TIME",
+    "WIDEST",
     "Figure",
     "blank",
     "enlarged",
@@ -34,16 +37,23 @@ __all__ = [
     "show_rows",
 ]
 
-STYLE = {
+TEXT = 12
+"""Points: the least size of text in a figure of at most `WIDEST` inches, so that it can be projected."""
+
+WIDEST = 10
+"""Inches: as wide as a page of a notebook, and as a slide."""
+
+STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],  # it comes with matplotlib; the other families of the default depend on the machine
-    "figure.titlesize": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 9,
+    "font.size": TEXT,
+    "figure.titlesize": TEXT,
+    "axes.titlesize": TEXT,
+    "axes.labelsize": TEXT,
+    "xtick.labelsize": TEXT,
+    "ytick.labelsize": TEXT,
+    "legend.fontsize": TEXT,
     "image.interpolation": "nearest",
-    "savefig.dpi": 90,
+    "savefig.dpi": 192,
 }
 """What differs from matplotlib's defaults in all figures."""
 
@@ -60,39 +70,70 @@ _one_at_a_time = threading.RLock()  # matplotlib's settings are the process's, a
 
 
 @contextlib.contextmanager
-def own_style() -> Iterator[None]:
-    """matplotlib's defaults and `STYLE`, whatever the user has set; the user's settings hold again afterwards.
+def own_style(style: Mapping[str, Any] = STYLE) -> Iterator[None]:
+    """matplotlib's defaults and `style`, whatever the user has set; the user's settings hold again afterwards.
 
     matplotlib reads its settings while a figure is built, and again while it is rendered. So every function that builds a figure
     is decorated with this, and `Figure` renders in it.
     """
-    with _one_at_a_time, matplotlib.style.context(["default", STYLE]):
+    with _one_at_a_time, matplotlib.style.context(["default", dict(style)]):
         yield
 
 
 class Figure(matplotlib.figure.Figure):
-    """A matplotlib figure that a notebook shows when it is a cell's value, the same whatever backend and settings are in use."""
+    """A matplotlib figure that a notebook shows when it is a cell's value, the same whatever backend and settings are in use.
+
+    Beside the picture a notebook keeps its width on the page and a description for readers who cannot see it, `alt`.
+    """
+
+    style: Mapping[str, Any] = STYLE
+    pixels_per_inch = 96  # of the page; the picture holds twice as many, so that it is sharp on any screen
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _show_as_it_is()
+        _show_as_it_is(type(self))
 
-    @own_style()
     def draw(self, renderer: Any) -> None:
-        super().draw(renderer)
+        with own_style(self.style):
+            super().draw(renderer)
 
-    @own_style()
     def savefig(self, *args: Any, **kwargs: Any) -> None:
-        super().savefig(*args, **kwargs)
+        with own_style(self.style):
+            super().savefig(*args, **kwargs)
+
+    @property
+    def alt(self) -> str:
+        """What the parts of the figure are, by their titles and by the names of their axes."""
+        return ". ".join(filter(None, map(told, self.axes)))
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
         return buffer.getvalue()
 
+    @property
+    def width(self) -> int:
+        """Pixels of the page."""
+        return round(self.get_figwidth() * self.pixels_per_inch)
 
-def _show_as_it_is() -> None:
-    """Have IPython show a `Figure` by its `_repr_png_` alone.
+    def _shown(self) -> tuple[bytes, dict[str, Any]]:
+        """The picture, and what a notebook keeps beside it."""
+        return self._repr_png_(), {"width": self.width, "alt": self.alt}
+
+
+def told(axes: Axes) -> str:
+    """Some axes in words: a picture by its title and note, a plot by the names of its axes and curves."""
+    title, x, y = axes.get_title(), axes.get_xlabel(), axes.get_ylabel()
+    if axes.images:
+        words = [" ".join(filter(None, [y, title])), x]
+    else:
+        curves = [label for label in axes.get_legend_handles_labels()[1] if not label.startswith("_")]
+        words = [title, f"{y} over {x}" if x and y else x or y, ", ".join(curves)]
+    return ": ".join(" ".join(each.split()) for each in words if each)
+
+
+def _show_as_it_is(kind: type[Figure]) -> None:
+    """Have IPython show a `Figure` by its `_shown` alone.
 
     Once a notebook imports pyplot, IPython shows every matplotlib figure through the inline backend: cropped, at the user's resolution,
     in the user's format. What is registered for this very class goes first.
@@ -100,7 +141,7 @@ def _show_as_it_is() -> None:
     if shell := IPython.get_ipython():
         for mime, formatter in shell.display_formatter.formatters.items():
             if mime.startswith("image/") or mime == "application/pdf":
-                formatter.for_type(Figure, Figure._repr_png_ if mime == "image/png" else lambda figure: None)
+                formatter.for_type(kind, kind._shown if mime == "image/png" else lambda figure: None)
 
 
 def one_each(name: str, values: Sized | None, count: int) -> None:
@@ -136,7 +177,7 @@ def show(axes: Axes, picture: Tensor, title: str | None = None, note: str | None
     if title:
         axes.set_title(title, **AS_TYPED)
     if note:
-        axes.set_xlabel(note, fontsize=8, **AS_TYPED)
+        axes.set_xlabel(note, fontsize=matplotlib.rcParams["xtick.labelsize"], **AS_TYPED)
 
 
 def show_map(axes: Axes, values: Tensor, low: float, high: float, cmap: str) -> AxesImage:
@@ -166,4 +207,4 @@ def misfit_axes(axes: Axes, x: str, sigma: float) -> None:
     axes.axhline(checks.number("sigma", sigma, least=0), color="black", linewidth=0.8, label="noise σ")
     axes.set_yscale("log")
     name_axes(axes, x, "misfit, RMS of y − A(x̂)")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=matplotlib.rcParams["xtick.labelsize"])

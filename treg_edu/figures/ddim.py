@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import TIME, Figure, blank, own_style, show
+from .base import TIME, Figure, show
+from .earlier import blank, own_style
 
 __all__ = ["noising", "paths", "scores"]
 

@@ -6,7 +6,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .base import TIME, Figure, blank, misfit_axes, name_axes, one_each, own_style, show
+from .base import TIME, Figure, misfit_axes, name_axes, one_each, show
+from .earlier import blank, own_style
 
 __all__ = ["along_trajectory", "cg_iterations", "over_measurements", "pixel_step"]
 

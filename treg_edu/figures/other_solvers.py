@@ -8,7 +8,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from .. import checks
-from .base import Figure, blank, name_axes, own_style
+from .base import Figure, name_axes
+from .earlier import blank, own_style
 
 __all__ = ["by_method", "posterior_clouds"]
 

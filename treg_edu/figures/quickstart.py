@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from ..metrics import pixel_deviation
-from .base import AS_TYPED, Figure, blank, enlarged, own_style, show, show_map
+from .base import AS_TYPED, Figure, enlarged, show, show_map
+from .earlier import blank, own_style
 
 __all__ = ["measurement", "story", "variance_maps"]
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from .base import AS_TYPED, Figure, blank, name_axes, own_style
+from .base import AS_TYPED, Figure, name_axes
+from .earlier import blank, own_style
 
 __all__ = ["quality_and_time"]
 

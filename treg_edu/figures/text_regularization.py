@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .. import checks
 from ..metrics import pixel_deviation
-from .base import AS_TYPED, TIME, Figure, blank, enlarged, name_axes, one_each, own_style, show, show_map
+from .base import AS_TYPED, TIME, Figure, enlarged, name_axes, one_each, show, show_map
+from .earlier import blank, own_style
 
 __all__ = ["paired", "seeds_and_deviation", "text_weight", "texts"]
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from .base import AS_TYPED, TIME, Figure, blank, enlarged, misfit_axes, one_each, own_style, show, show_rows
+from .base import AS_TYPED, TIME, Figure, enlarged, misfit_axes, one_each, show, show_rows
+from .earlier import blank, own_style
 
 __all__ = ["problems", "retrieved", "solver"]
 

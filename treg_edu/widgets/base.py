@@ -94,7 +94,7 @@ class Panel:
 
     def _work(self) -> None:
         try:
-            self.picture.value = self._solve(self._cancel.is_set, self._progress)._repr_png_()
+            show(self.picture, self._solve(self._cancel.is_set, self._progress))
             self.status.value = "cancelled" if self._cancel.is_set() else "done"
         except Exception as error:  # a panel has nowhere else to say it
             self.status.value = told(error)
@@ -128,10 +128,16 @@ class Live:
             return
         self._drawn = values
         try:
-            self.picture.value = self._draw(**values)._repr_png_()
+            show(self.picture, self._draw(**values))
             self.status.value = ""
         except Exception as error:  # a panel has nowhere else to say it
             self.status.value = told(error)
+
+
+def show(picture: w.Image, figure: Figure) -> None:
+    """Show a figure, as wide as in a cell's output."""
+    picture.value = figure._repr_png_()
+    picture.width = str(figure.width)
 
 
 def told(error: Exception) -> str:
