@@ -1,5 +1,6 @@
 """`te.cost` counts what is known from the algorithm, and `batch_size` splits without changing a picture."""
 
+import numpy as np
 import pytest
 import torch
 from gaussian_world import GaussianPrior, smooth_covariance
@@ -61,7 +62,7 @@ def test_parts_give_the_pictures_of_the_whole(operator, size):
     world = GaussianPrior(smooth_covariance(), {"fox": torch.linspace(-0.6, 0.6, 48).view(3, 4, 4)})
     x = torch.rand(5, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y, prompts = operator.A(x), ["fox", "", "fox", "", "fox"]
-    for more in ({}, {"seed": 4}, {"seed": [5, 1, 7, 3, 2]}):
+    for more in ({}, {"seed": 4}, *({"seed": kind([5, 1, 7, 3, 2])} for kind in (list, np.array, torch.tensor)), {"seed": range(2, 7)}):
         whole = te.solve("ldps", world, operator, y, prompts, progress=False, steps=3, **more)
         parts = te.solve("ldps", world, operator, y, prompts, progress=False, steps=3, batch_size=size, **more)
         torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)

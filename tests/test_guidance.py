@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from curved_world import CURVED
 from gaussian_world import GaussianPrior, smooth_covariance
 
 import treg_edu as te
@@ -67,6 +68,23 @@ def test_treg_with_cfgpp_renoises_with_the_null_texts_noise():
             torch.testing.assert_close(step.z_next, te.diffusion.ddim_step(step.z0, e0, WORLD.alpha_bar(t_prev)), rtol=0, atol=1e-12)
 
 
+def test_on_gamma_cfgpp_mixes_fresh_noise_into_the_null_texts():
+    """x̂ from D(ẑ₀) of the guided noise; z′ = √ᾱ′ ẑ + √(1 − ᾱ′) (√(1 − ᾱ′) ε_∅ + √ᾱ′ ε), not with ε̂."""
+    settings = dict(steps=6, every=1, until=1.0, negation=None, guidance_scale=0.7, null_prompt="", seed=3)
+    generators = te.noise.generators(3, 2)
+    z_t = te.noise.normal(generators, (2, 3, 4, 4), dtype=torch.float64)
+    for step, (t, t_prev) in zip(te.treg(WORLD, SR, measured(), "fox", guidance="cfg++", **settings), WORLD.timesteps(6), strict=True):
+        torch.testing.assert_close(step.z_t, z_t, rtol=0, atol=1e-10)
+        now, then = WORLD.alpha_bar(t), WORLD.alpha_bar(t_prev)
+        e0, e1 = WORLD.predict_noise(z_t, t, EMPTY), WORLD.predict_noise(z_t, t, TOLD)
+        tweedie = (z_t - (1 - now) ** 0.5 * (e0 + 0.7 * (e1 - e0))) / now**0.5
+        x_hat = te.consistency.pixel_step(SR, measured(), (tweedie + 1) / 2)
+        z0 = then * (2 * x_hat - 1) + (1 - then) * tweedie
+        fresh = te.noise.normal(generators, (2, 3, 4, 4), dtype=torch.float64)
+        z_t = then**0.5 * z0 + (1 - then) ** 0.5 * ((1 - then) ** 0.5 * e0 + then**0.5 * fresh)
+        torch.testing.assert_close(step.z_next, z_t, rtol=0, atol=1e-10)
+
+
 def test_the_latent_dps_branch_is_ldps_with_rho_of_the_level():
     """Where Γ is empty, every step is z′ − 2 √ᾱ_{t−1} ∇_{z_t} ‖y − A(D(ẑ₀))‖, by autograd through everything."""
     y, z = measured(), noise()
@@ -110,3 +128,20 @@ def test_last_rounds_are_pixel_steps_at_the_end():
     expected = te.consistency.pixel_step(SR, y, (none.z0 + 1) / 2, lam=1e-4, iterations=20)
     torch.testing.assert_close((one.z0 + 1) / 2, expected, rtol=0, atol=1e-6)
     assert (one.misfit < none.misfit / 2).all() and (three.misfit <= one.misfit + 1e-6).all()
+
+
+def test_last_rounds_keep_what_the_autoencoder_loses_out_of_the_latent():
+    """Behind an encoder that is not D's inverse: ẑ + E(x̂) − E(D(ẑ)), and not E(x̂)."""
+    y = measured()
+    settings = dict(steps=6, until=0.0, negation=None, null_prompt="", iterations=20)
+    none, one = (last(te.treg(CURVED, SR, y, "fox", last_rounds=n, **settings)) for n in (0, 1))
+    z0 = none.z0
+    x_hat = te.consistency.pixel_step(SR, y, CURVED.decode(z0), lam=1e-4, iterations=20)
+    corrected = z0 + CURVED.encode(x_hat) - CURVED.encode(CURVED.decode(z0))
+    assert (corrected - CURVED.encode(x_hat)).abs().max() > 0.05
+    torch.testing.assert_close(one.x_hat, CURVED.decode(corrected).clamp(0, 1), rtol=0, atol=1e-10)
+
+
+def test_negation_needs_a_clip():
+    with pytest.raises(te.checks.ArgumentError, match="^negation: got 'hidden', expected None: this prior has no CLIP"):
+        te.treg(WORLD, SR, measured(), "fox")

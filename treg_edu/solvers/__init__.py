@@ -123,7 +123,7 @@ def solve(
 
 
 def _in_parts(y: Any, prompt: Any, settings: dict[str, Any], batch_size: int | None) -> list[tuple[Any, Any, dict[str, Any]]]:
-    """[(y, prompt, settings), …] of `batch_size` samples each: lists and tensors of one entry a sample are cut, and seeds counted on."""
+    """[(y, prompt, settings), …] of `batch_size` samples each: lists, arrays and tensors of one entry a sample are cut, and seeds counted on."""
     if batch_size is None or not isinstance(y, torch.Tensor) or y.ndim == 0:  # what is no measurement is the solver's to refuse
         return [(y, prompt, settings)]
     size, batch = checks.integer("batch_size", batch_size), len(y)
@@ -132,7 +132,7 @@ def _in_parts(y: Any, prompt: Any, settings: dict[str, Any], batch_size: int | N
         settings = settings | {"seed": list(range(first, first + batch))}
 
     def part(value: Any, start: int) -> Any:
-        one_each = isinstance(value, (list, tuple)) or (isinstance(value, torch.Tensor) and value.ndim > 0)
+        one_each = isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) > 0  # a tensor, or an array of numpy
         return value[start : start + size] if one_each and len(value) == batch else value
 
     starts = range(0, batch, size)

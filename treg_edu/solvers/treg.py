@@ -148,6 +148,8 @@ def check_negation(prior: DiffusionPrior, negation: str | None, learning_rate: f
     checks.number("negation_learning_rate", learning_rate, above=0)
     checks.integer("negation_iterations", iterations)
     if negation is not None:
+        has_clip = getattr(prior, "clip", None) is not None
+        checks.expect(has_clip, "negation", f"{negation!r}", "None: this prior has no CLIP, whose image features negation compares")
         clip, width = prior.clip.config, prior.text_encoder.config.hidden_size
         came = clip.projection_dim if negation == "hidden" else clip.text_config.hidden_size
         expected = (
