@@ -248,7 +248,7 @@ def invert(
     With guidance "cfg++" the two noises change places: ẑ₀ by the null text's, the way up by ε̂      (Chung et al. 2025)
 
     z0: (B, 4, h, w).  Yields one `Step` per timestep, the noise level rising; the last `z_next` is the latent that `sample` with the
-    same settings would start from, up to the error of the approximation.
+    same settings would start from, up to the error of the approximation.  Latents are in float32 at least, whatever the prior is in.
     """
     check_prior(prior)
     channels = prior.latent_shape()[0]
@@ -262,7 +262,7 @@ def invert(
 
     @torch.no_grad()
     def walk() -> Iterator[Step]:
-        z_t = z0.to(prior.device, prior.dtype)
+        z_t = z0.to(prior.device, torch.promote_types(prior.dtype, torch.float32))  # the path back has to meet the same latents
         for index, (t_next, t) in enumerate(reversed(timesteps)):
             alpha_bar, alpha_bar_next = prior.alpha_bar(t), prior.alpha_bar(t_next)
             noise, renoising = guided_noises(prior, z_t, max(t, 0), text_embedding, null_embedding, guidance_scale, guidance)

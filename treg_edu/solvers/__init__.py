@@ -123,7 +123,7 @@ def solve(
 
 
 def _in_parts(y: Any, prompt: Any, settings: dict[str, Any], batch_size: int | None) -> list[tuple[Any, Any, dict[str, Any]]]:
-    """[(y, prompt, settings), …] of `batch_size` samples each: lists, arrays and tensors of one entry a sample are cut, and seeds counted on."""
+    """[(y, prompt, settings), …] of `batch_size` samples each: what has one entry a sample is cut, and seeds counted on."""
     if batch_size is None or not isinstance(y, torch.Tensor) or y.ndim == 0:  # what is no measurement is the solver's to refuse
         return [(y, prompt, settings)]
     size, batch = checks.integer("batch_size", batch_size), len(y)

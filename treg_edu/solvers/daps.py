@@ -128,8 +128,8 @@ def anneal(
     """The loop of both.  levels: for each noise level the timesteps of its ODE, the first of which is its own."""
     y, c, null = problem.y, problem.text, problem.null
     latent_shape = (len(y), *prior.latent_shape(problem.size))
-    draw = functools.partial(normal, problem.generators, device=prior.device, dtype=prior.dtype)
-    z_t = (1 - prior.alpha_bar(levels[0][0])).sqrt() * draw(latent_shape)  # no picture in it: σ_max ξ, scaled
+    draw = functools.partial(normal, problem.generators, device=prior.device)
+    z_t = (1 - prior.alpha_bar(levels[0][0])).sqrt() * draw(latent_shape, dtype=prior.dtype)  # no picture in it: σ_max ξ, scaled
     for index, timesteps in enumerate(levels):
         t, t_next = timesteps[0], levels[index + 1][0] if index + 1 < len(levels) else -1
         # The clean latent that z_t leads to
@@ -138,10 +138,11 @@ def anneal(
         variance = noise_level(prior.alpha_bar(t)).item() ** 2
         decay = 1 + index / len(levels) * (final_ratio - 1)
         eta = min(8 * sigma**2 * step_size * decay, variance)
+        z0 = z0.to(y.dtype)  # in float32 at least: a step may be smaller than what half precision tells apart
         score = functools.partial(conditional_score, gradient, sigma**2, z0, variance)
-        z0 = kernel(z0, score, eta, draw((len(y), chain_steps + 1, *latent_shape[1:])))
+        z0 = kernel(z0, score, eta, draw((len(y), chain_steps + 1, *latent_shape[1:]), dtype=y.dtype)).to(prior.dtype)
         # Wholly new noise, less of it
-        z_next = add_noise(z0, draw(latent_shape), prior.alpha_bar(t_next)) if t_next >= 0 else z0
+        z_next = add_noise(z0, draw(latent_shape, dtype=prior.dtype), prior.alpha_bar(t_next)) if t_next >= 0 else z0
         x_hat = last_image(prior, z0, y)
         yield Step(index, t, z_t, z0, z_next, null, x_hat, misfit(operator, x_hat, y))
         z_t = z_next

@@ -8,6 +8,7 @@ import torch
 
 from .. import checks
 from ..diffusion import Step, ddim_step, guide, guided_noise, invert, tweedie
+from ..likelihood import pull_back
 from ..noise import Seed
 from ..operators import inner, misfit
 from ..priors import DiffusionPrior
@@ -120,7 +121,6 @@ def path_gradient(
         null = null.detach().requires_grad_()
         noise = guide(prior.predict_noise(z_t, t, null), text_noise, guidance_scale)
         z_next = ddim_step(tweedie(z_t, noise, prior.alpha_bar(t)), noise, prior.alpha_bar(t_prev))
-        off = z_next - target
-        loss = inner(off, off).flatten() / off[0].numel()
-        (gradient,) = torch.autograd.grad(loss.sum(), null)
-    return loss.detach(), gradient
+    off = z_next.detach() - target
+    numbers = off[0].numel()
+    return inner(off, off).flatten() / numbers, pull_back(2 / numbers * off, z_next, null)
