@@ -22,7 +22,7 @@ import treg_edu as te
 from treg_edu import bench, checks, cli, files, images
 from treg_edu.cli import errors
 from treg_edu.cli import measured as measurements
-from treg_edu.experiments import phase, quick, settings
+from treg_edu.experiments import accuracy, phase, quick, settings
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
 
@@ -636,6 +636,24 @@ def test_help_names_every_command():
             settings,
             "run",
             {"solver": "treg", "images": 96, "seeds": 2, "instruments": None, "out": Path("out"), "device": "cpu"},
+        ),
+        (
+            ["experiment", "accuracy", "--classes", "fox, ice cream", "--solvers", "psld,dps", "--images", 4, "--out", "there"],
+            accuracy,
+            "run",
+            {
+                "prior": None,
+                "data": "emoji",
+                "classes": ["fox", "ice cream"],
+                "texts": None,
+                "solvers": ["psld", "dps"],
+                "instruments": None,
+                "images": 4,
+                "seeds": 2,
+                "steps": None,
+                "out": Path("there"),
+                "device": "cpu",
+            },
         ),
         (["bench"], bench, "run", {"repetitions": 5}),
         (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "many": 0, "out": Path("out"), "device": "cpu"}),

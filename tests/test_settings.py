@@ -221,7 +221,7 @@ def test_every_solver_is_given_the_noise_it_needs(solver, judge, tmp_path, monke
     assert len(set(given["texts"])) == 2 or (solver in coordinates.WITHOUT_TEXT and given["texts"] == ["", ""])
     assert ("sigma" in given) == ("sigma" in parameters(solver)) and given.get("sigma", study.SIGMA) == study.SIGMA
     assert begun.items() <= given.items() and set(rows["solver"]) == {solver}
-    assert [path.name for path in tmp_path.iterdir()] == [f"settings_{solver}.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"settings_{solver}.rows"]
 
 
 def test_a_run_that_diverged_is_graded_as_a_black_picture(judge, tmp_path, monkeypatch):
@@ -261,9 +261,10 @@ def test_a_killed_search_goes_on_to_the_rows_of_an_uninterrupted_one(fast, tmp_p
     monkeypatch.setattr(study, "solve", killed)
     with pytest.raises(KeyboardInterrupt):
         settings.run(images=2, seeds=2, instruments=["sr"], out=tmp_path / "killed")
-    assert len(pd.read_parquet(tmp_path / "killed" / "settings_treg.parquet")) == 3 * 2
+    assert len(study.Store(tmp_path / "killed", "settings_treg", study.KEY).read()) == 3 * 2
     again = settings.run(images=2, seeds=2, instruments=["sr"], out=tmp_path / "killed")
     rows = {name: pd.read_parquet(tmp_path / name / "settings_treg.parquet") for name in ("whole", "killed")}
+    rows = {name: each.sort_values(list(study.KEY), ignore_index=True) for name, each in rows.items()}
     pd.testing.assert_frame_equal(*(each.drop(columns="seconds") for each in rows.values()))
     assert len(calls) == 1 + len(rows["whole"]) // 2  # nothing was solved twice
     assert again["found"]["sr"]["chosen"] == whole["found"]["sr"]["chosen"]
@@ -275,6 +276,19 @@ def test_a_killed_search_goes_on_to_the_rows_of_an_uninterrupted_one(fast, tmp_p
     assert table[0]["distance"][0] == pytest.approx(first["distance"].mean())
     with Image.open(tmp_path / "killed" / "settings_treg.png") as picture:
         assert np.asarray(picture).std() > 10
+
+
+def test_a_search_goes_on_with_the_one_file_of_an_earlier_version(fast, tmp_path, monkeypatch):
+    """Which wrote all rows anew after each batch."""
+    monkeypatch.setitem(coordinates.COORDINATES, "treg", {"steps": ({"steps": 1},)})
+    settings.run(images=2, seeds=1, instruments=["sr"], out=tmp_path)
+    file = tmp_path / "settings_treg.parquet"
+    rows = pd.read_parquet(file)
+    rows.iloc[:2].to_parquet(file)
+    calls, solve = [], study.solve
+    monkeypatch.setattr(study, "solve", lambda *arguments, **more: calls.append(1) or solve(*arguments, **more))
+    settings.run(images=2, seeds=1, instruments=["sr"], out=tmp_path)
+    assert len(rows) == len(pd.read_parquet(file)) == 4 and len(calls) == 1
 
 
 def test_rows_of_another_prior_and_of_another_solver_are_left_alone(fast, tmp_path, monkeypatch):

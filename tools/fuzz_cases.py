@@ -154,7 +154,7 @@ def usual(command: str) -> dict[str, str]:
     given = {"--out": "out"}
     if command == "solve":
         given |= {"image": "fox.png"} | BRIEF
-    if command in ("demo", "experiment quick", "experiment phase"):
+    if command == "demo" or (command.startswith("experiment") and command != "experiment settings"):
         given |= {"--images": "2", "--seeds": "2"}
     if command.startswith("train"):
         given |= {"--corpus": "corpus.parquet", "--minutes": "0", "--data": "shipped"}

@@ -31,6 +31,39 @@ def study(module: str, function: str, told: str, images: int = 32, least: int = 
     return command
 
 
+def names(text: str | None) -> list[str] | None:
+    """ "a, b" → ["a", "b"]."""
+    return None if text is None else [each.strip() for each in text.split(",")]
+
+
+def study_of_arms(module: str, told: str, images: int = 48, seeds: int = 2, least: int = 1) -> Callable[..., None]:
+    """The command of `experiments.MODULE.run`, a study on the shared parts.  Arguments as of `study`."""
+
+    @one_line_errors
+    def command(
+        prior: Annotated[str | None, typer.Option(help="A folder or hub name; the bundled prior if not given.")] = None,
+        data: Annotated[str, typer.Option(help="emoji, the held-out drawings; or a folder of photographs.")] = "emoji",
+        classes: Annotated[str | None, typer.Option(help="Labels, or class folders, separated by commas; all if not given.")] = None,
+        texts: Annotated[
+            str | None, typer.Option(help="For a folder: a CSV file with columns file,text or class,text; or one text for all.")
+        ] = None,
+        solvers: Annotated[str | None, typer.Option(help="Which, separated by commas; TReg stays. All if not given.")] = None,
+        instruments: Annotated[str | None, typer.Option(help="Of sr, blur, boxes, gamma, phase, separated by commas.")] = None,
+        images: Annotated[int, typer.Option(min=2, help="How many pictures.")] = images,
+        seeds: Annotated[int, typer.Option(min=least, max=1000, help="Reconstructions of each.")] = seeds,
+        steps: Annotated[int | None, typer.Option(min=1, help="Timesteps, for a trial; those that suit the prior if not given.")] = None,
+        out: Annotated[Path, typer.Option(help="Folder for the results; a study that was killed goes on in it.")] = Path("out"),
+        device: Device = "cpu",
+    ) -> None:
+        check_device(device)
+        options = {"prior": prior, "data": data, "texts": texts, "images": images, "seeds": seeds, "steps": steps, "out": out}
+        lists = {"classes": names(classes), "solvers": names(solvers), "instruments": names(instruments)}
+        importlib.import_module(f"treg_edu.experiments.{module}").run(**options, **lists, device=device)
+
+    command.__name__, command.__doc__ = module, told
+    return command
+
+
 demo = study("quick", "demo", "Reconstruct held-out pictures with their text and without.", images=3)
 
 
@@ -42,6 +75,12 @@ def experiment() -> None:
 of_phase = "Which symmetric copy phase retrieval finds: with text, without, and by HIO."
 experiment_app.command("quick")(study("quick", "run", "The paper's main comparison, in minutes."))
 experiment_app.command("phase")(study("phase", "run", of_phase, least=1))
+
+STUDIES = {
+    "accuracy": study_of_arms("accuracy", "How near every solver comes to the truth, told the true class, and what it costs; hours."),
+}
+for name, command in STUDIES.items():
+    experiment_app.command(name)(command)
 
 
 @experiment_app.command("settings")
@@ -60,8 +99,7 @@ def settings(
     from treg_edu.experiments import settings
 
     check_device(device)
-    names = None if instruments is None else instruments.split(",")
-    settings.run(solver=solver, images=images, seeds=seeds, instruments=names, out=out, device=device)
+    settings.run(solver=solver, images=images, seeds=seeds, instruments=names(instruments), out=out, device=device)
 
 
 @one_line_errors

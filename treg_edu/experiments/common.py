@@ -11,6 +11,8 @@ import torch
 from .. import checks, files, images, metrics
 from ..priors import LatentDiffusion
 from ..solvers import solve, treg
+from .intervals import Interval
+from .measurements import NOISE_SEED, SIGMA
 
 __all__ = [
     "SIGMA",
@@ -30,13 +32,8 @@ __all__ = [
     "write_rows",
 ]
 
-SIGMA = 0.005  # the paper's σ = 0.01 is for images in [−1, 1]
-NOISE_SEED = 10_000  # far from the seeds of the solver
 BATCH = 16
 UNGUIDED = {"guidance_scale": 1.0}  # where c = c_∅, no ω changes anything
-
-Interval = tuple[float, float, float]
-"""(mean, low, high), 95 %."""
 
 
 class Arm(NamedTuple):

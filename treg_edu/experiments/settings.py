@@ -61,8 +61,9 @@ def run(
     """Search for each instrument, and print the settings on the front of quality and seconds.
 
     instruments: None for all that the solver takes.
-    Writes to the folder `out` `settings_SOLVER.parquet`, a row a reconstruction, as it goes; `settings_SOLVER.json`, what was chosen and
-    the table of means; `settings_SOLVER.png`, quality against time.  The searches of several solvers may share a folder, also at one time.
+    Writes to the folder `out` a row a reconstruction as it goes, in the end all in `settings_SOLVER.parquet`; `settings_SOLVER.json`, what
+    was chosen and the table of means; `settings_SOLVER.png`, quality against time.
+    The searches of several solvers may share a folder, also at one time.
     """
     from .. import figures
 
@@ -85,6 +86,7 @@ def run(
         edges = at_the_edge(solver, best, is_linear(INSTRUMENTS[instrument]()))
         found[instrument] = {"chosen": best, "at_the_edge": edges, "settings": table(study, instrument)}
         common.write_report(folder, study.file, report)
+    study.store.merge()
     points = {
         name: [(row["seconds"][0], row["distance"], row["front"], row["settings"] == each["chosen"]) for row in each["settings"]]
         for name, each in found.items()

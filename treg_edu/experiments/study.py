@@ -1,47 +1,30 @@
 """The reconstructions that settings are chosen by: pictures of the tuning part, measured, solved, graded, stored, and counted."""
 
-import hashlib
 import inspect
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from .. import images as pictures
-from .. import metrics, operators
+from .. import metrics
 from ..costs import counting, passes
 from ..judge import Judge
-from ..operators import is_linear
-from ..priors import DiffusionPrior, LatentDiffusion
+from ..priors import DiffusionPrior
 from ..solvers import SOLVERS, solve
-from ..solvers.common import NONLINEAR
 from . import common
-from .common import SIGMA
+from .arms import fingerprint, takes
 from .coordinates import WITHOUT_TEXT, Settings
+from .measurements import INSTRUMENTS, SIGMA
+from .store import Store
 
 __all__ = ["FIGURES", "INSTRUMENTS", "Study", "fingerprint", "name_of", "taken_by"]
 
 FIGURES = ("distance", "top1", "misfit", "psnr", "passes", "seconds")
-ALONE = {"hio": ("phase",), "null_text": ("sr", "blur", "boxes", "gamma", "phase")}
-"""The solvers whose instruments are others than the linear ones, with those in NONLINEAR all."""
-
-
-def two_boxes() -> operators.Inpainting:
-    """The eyes and the mouth, as in notebook 07."""
-    eyes, mouth = operators.Inpainting.box(64, 20, 10, 14, 44), operators.Inpainting.box(64, 42, 18, 14, 28)
-    return operators.Inpainting(eyes.mask * mouth.mask)
-
-
-INSTRUMENTS: dict[str, Callable[[], Any]] = {
-    "sr": lambda: operators.SuperResolution(16),
-    "blur": lambda: operators.GaussianBlur(sigma=5.0, kernel_size=61),
-    "boxes": two_boxes,
-    "gamma": operators.GammaCorrection,
-    "phase": operators.FourierMagnitude,
-}
+KEY = ("solver", "prior", "instrument", "settings", "picture", "seed")
 
 
 def name_of(settings: Mapping[str, Any]) -> str:
@@ -51,34 +34,22 @@ def name_of(settings: Mapping[str, Any]) -> str:
 
 def taken_by(solver: str) -> list[str]:
     """The instruments that a solver takes."""
-    if solver in ALONE:
-        return list(ALONE[solver])
-    return [name for name, make in INSTRUMENTS.items() if is_linear(make()) or solver in NONLINEAR]
-
-
-def fingerprint(prior: DiffusionPrior) -> str:
-    """A prior's weights, in twelve digits: rows of another prior are not compared with this one's."""
-    seen = hashlib.sha256()
-    autoencoder = [prior.vae] if isinstance(prior, LatentDiffusion) else []
-    for network in (*autoencoder, prior.unet, prior.text_encoder, prior.clip):
-        for value in network.state_dict().values():
-            seen.update(value.detach().cpu().float().contiguous().numpy().tobytes())
-    return seen.hexdigest()[:12]
+    return [name for name in INSTRUMENTS if takes(solver, name)]
 
 
 class Study:
-    """The reconstructions of a search, in `settings_SOLVER.parquet` of a folder as soon as a batch is there.
+    """The reconstructions of a search, in the store `settings_SOLVER` of a folder as soon as a batch is there.
 
-    Picture i is solved with the seeds 1000 i, 1000 i + 1, …; a study that was killed goes on where its file ends.
+    Picture i is solved with the seeds 1000 i, 1000 i + 1, …; a search that was killed goes on where its rows end.
     """
 
     def __init__(self, folder: Path, solver: str, prior: DiffusionPrior, judge: Judge, images: int, seeds: int) -> None:
-        self.folder, self.solver, self.prior, self.judge, self.seeds = folder, solver, prior, judge, seeds
+        self.solver, self.prior, self.judge, self.seeds = solver, prior, judge, seeds
         self.x, self.labels = pictures.tuning(images)
         self.names = list(dict.fromkeys(pictures.captions()["label"]))
         self.of_prior, self.file = fingerprint(prior), f"settings_{solver}"
-        path = folder / f"{self.file}.parquet"
-        self.parts = [pd.read_parquet(path)] if path.is_file() else []
+        self.store = Store(folder, self.file, KEY)
+        self.parts = [self.store.read()]
 
     def rows(self, instrument: str, settings: Settings, count: int) -> pd.DataFrame:
         """Those of the first `count` pictures; what is lacking is solved first, whole pictures of all seeds at a time."""
@@ -89,13 +60,13 @@ class Study:
             if lacking:
                 rows = self.solved(operator, lacking, settings)
                 self.parts.append(rows.assign(solver=self.solver, prior=self.of_prior, instrument=instrument, settings=name))
-                common.write_rows(self.folder, self.file, pd.concat(self.parts, ignore_index=True))
+                self.store.add(self.parts[-1])
         found = self.found(instrument, name)
         return found[found["picture"] < count].sort_values(["picture", "seed"], ignore_index=True)
 
     def found(self, instrument: str, name: str) -> pd.DataFrame:
         """The rows there are, of pictures that have one for each seed."""
-        self.parts = [pd.concat(self.parts, ignore_index=True)] if self.parts else [pd.DataFrame({"picture": [], "seed": []})]
+        self.parts = [pd.concat([each for each in self.parts if len(each)], ignore_index=True)] if any(map(len, self.parts)) else self.parts
         rows = self.parts[0]
         if rows.empty:
             return rows

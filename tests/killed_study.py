@@ -1,0 +1,101 @@
+"""python killed_study.py FOLDER: a study that is killed at 50 random points, and goes on; run by test_runner.
+
+Each run is a fork, since an import takes longer than a run.  Every solve writes a byte to FOLDER/solves.  A run is killed some moments
+after it has begun, or stored, a random number of further batches, or, ten times, while it merges: so the points do not depend on how busy
+the machine is.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import tiny_world
+
+from treg_edu.experiments import runner
+from treg_edu.experiments.arms import Arm
+
+FOLDER = Path(sys.argv[1])
+KILLS, IN_MERGES, ARMS, PICTURES = 40, 10, 20, 5
+
+
+def solved(study, job, setting, grader):
+    """The rows of a batch: the key, and a value that tells the seed.  Real reconstructions would take most of the time."""
+    with open(FOLDER / "solves", "ab") as log:
+        log.write(b".")
+    keys = [dict(zip(runner.KEY, runner.key_of(row))) for row in job]
+    return pd.DataFrame(keys).assign(value=[row.seed % 97 for row in job], seconds=time.perf_counter())
+
+
+runner.solved, runner.BATCH = solved, 2
+STUDY = runner.Study("killed", lambda setting: [Arm(f"arm {i}", "tikhonov") for i in range(ARMS)])
+MODELS = tiny_world.models()
+
+
+def run(name):
+    return runner.reconstruct(STUDY, runner.Options(out=FOLDER / name, images=PICTURES, seeds=2), MODELS)[0]
+
+
+def store(name):
+    return runner.Store(FOLDER / name, "killed", runner.KEY)
+
+
+def solves():
+    path = FOLDER / "solves"
+    return path.stat().st_size if path.exists() else 0
+
+
+def batches():
+    return sum(1 for _ in (FOLDER / "killed" / "killed.rows").glob("[!.]*"))
+
+
+def killed_run(action, ready, moment):
+    """Whether a fork was killed, `moment` seconds after it was ready, before it ended."""
+    pid = os.fork()
+    if pid == 0:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        action()
+        os._exit(0)
+    while not ready() and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.0005)
+    time.sleep(moment)
+    os.kill(pid, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+def main():
+    whole = run("whole")
+    jobs = solves()
+    (FOLDER / "solves").unlink()
+    chance, killed, sizes = random.Random(0), 0, []
+    for turn in range(KILLS):
+        progress = solves if turn % 2 else batches
+        enough = progress() + chance.randint(1, 4)
+        killed += killed_run(lambda: run("killed"), lambda: progress() >= enough, chance.uniform(0, 0.01))
+        sizes.append(len(store("killed").read()))
+    for turn in range(IN_MERGES):
+        shutil.copytree(FOLDER / "killed", FOLDER / f"{turn}")
+        begun = FOLDER / f"{turn}" / ".killed.lock"
+        killed += killed_run(store(f"{turn}").merge, begun.exists, chance.uniform(0, 0.04))
+        assert same_rows(turn), turn
+    again = run("killed")
+    stored = store("killed").read()
+    left = sorted(path.name for path in (FOLDER / "killed").rglob("*") if not path.name.startswith("."))
+    same = again.drop(columns="seconds").equals(whole.drop(columns="seconds"))
+    print(same, len(stored), int(stored.duplicated(list(runner.KEY)).sum()), killed, len(set(sizes)), jobs, solves(), left)
+
+
+def same_rows(turn):
+    """In whatever order."""
+    key = list(runner.KEY)
+    found, expected = (store(name).read().sort_values(key, ignore_index=True) for name in (f"{turn}", "killed"))
+    return found.equals(expected)
+
+
+warnings.simplefilter("error")
+main()

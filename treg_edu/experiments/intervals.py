@@ -1,0 +1,133 @@
+"""Intervals over pictures that cover, paired comparisons, and what is done where many of them are read at once.
+
+Everything here takes one number a picture: the seeds of a picture are averaged first, since they share its measurement.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from .. import checks
+
+__all__ = ["Interval", "Limits", "holm", "kid_parts", "mean_interval", "p_value", "student", "student_quantile"]
+
+Interval = tuple[float, float, float]
+"""(mean, low, high), 95 %."""
+Limits = tuple[float, float] | None
+"""The least and the largest value that a number can have, None where it has none."""
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, limits: Limits = None, level: float = 0.95) -> Interval:
+    """(mean, low, high) of the mean over pictures: Student's t interval.
+
+        v̄ ± t_{n−1} s / √n      (Student 1908)
+
+    Of values with `limits`, such as shares, one picture at either limit is added to v̄, s and n, and the interval is cut at the limits: of
+    eight pictures that are all named rightly, s is 0, and the plain interval would be a point (Agresti & Coull 1998 for shares; Bonett &
+    Price 2012 for differences of paired shares).
+
+    It covers the mean in 93 % of the cases or more, for 8 pictures and for 48, of normal values, moderately skewed ones and shares; of
+    exponential values in 90 % for 8 pictures.  The percentile bootstrap and BCa cover less at such counts, 84 to 89 % for 8.
+    tests/test_intervals.py has the simulation.  values: (N,), N ≥ 2, finite.
+    """
+    values = checked(values)
+    centre, error, freedom = centre_and_error(values, limits)
+    wide = student_quantile(freedom, level) * error
+    low, high = centre - wide, centre + wide
+    if limits is not None:
+        low, high = max(low, limits[0]), min(high, limits[1])
+    return float(values.mean()), low, high
+
+
+def p_value(differences: Sequence[float] | np.ndarray, limits: Limits = None) -> float:
+    """Two-sided p of "the mean difference is 0", by the t test whose interval `mean_interval` is: below 0.05 where that leaves 0 out.
+
+    differences: (N,), paired, one a picture.
+    """
+    centre, error, freedom = centre_and_error(checked(differences), limits)
+    if error == 0:
+        return 1.0 if centre == 0 else 0.0
+    return 1 - student(abs(centre) / error, freedom)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values, adjusted for being read together: each below α is significant, and all errors together stay below α  (Holm 1979).
+
+    p̃_(i) = max_{j ≤ i} min(1, (m − j + 1) p_(j)),   p_(1) ≤ … ≤ p_(m)
+    """
+    order = np.argsort(p_values, kind="stable")
+    adjusted, largest = [0.0] * len(order), 0.0
+    for place, which in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - place) * p_values[which]))
+        adjusted[which] = largest
+    return adjusted
+
+
+def kid_parts(found: torch.Tensor, real: torch.Tensor) -> np.ndarray:
+    """The kernel inception distance of reconstructions to the pictures that they are of, as N numbers whose mean it is.
+
+        KID = mean_{i≠j} k(aᵢ, aⱼ) + k(bᵢ, bⱼ) − k(aᵢ, bⱼ) − k(aⱼ, bᵢ),   k(u, v) = (uᵀv / d + 1)³
+        part i = N KID − (N − 1) KID without picture i
+
+    It is unbiased at any N (Bińkowski et al. 2018; Gretton et al. 2012, eq. 4, for pairs), and may be slightly negative.  FID is not: with
+    a few dozen pictures in a thousand dimensions its covariance has no full rank, and it mostly measures N.  The parts are the jackknife's
+    pseudo-values (Tukey 1958), so that the interval of their mean is KID's.  Features are scaled to length √d, which makes uᵀv / d their
+    cosine.  found: (S, N, d), of S seeds, which are averaged.  real: (N, d), N ≥ 3.
+    """
+    count = len(checks.finite("real", real))
+    checks.expect(count >= 3, "real", f"{count} pictures", "at least 3: the jackknife leaves one out, and pairs must remain")
+    checks.expect(found.shape[1:] == real.shape, "found", f"shape {tuple(found.shape)}", f"(S, {count}, {real.shape[1]})")
+    total = torch.zeros(count, dtype=torch.float64)
+    b = normalize(real.double(), dim=-1)
+    for a in normalize(found.double(), dim=-1):
+        cross = (a @ b.T + 1) ** 3
+        each = (a @ a.T + 1) ** 3 + (b @ b.T + 1) ** 3 - cross - cross.T
+        total += (each - torch.diag(each.diagonal())).sum(1) / len(found)
+    whole = total.sum() / (count * (count - 1))
+    without = (total.sum() - 2 * total) / ((count - 1) * (count - 2))
+    return (count * whole - (count - 1) * without).numpy()
+
+
+def student(t: float, freedom: int) -> float:
+    """P(|T| ≤ t) of Student's distribution with `freedom` degrees, by its finite series in θ = arctan(t / √ν).
+
+    ν odd:   2/π (θ + sin θ (cos θ + 2/3 cos³ θ + … to cos^{ν−2} θ))
+    ν even:  sin θ (1 + 1/2 cos² θ + 1·3 / (2·4) cos⁴ θ + … to cos^{ν−2} θ)      (Abramowitz & Stegun 26.7.3, 26.7.4)
+    """
+    theta, odd = math.atan(t / math.sqrt(freedom)), freedom % 2
+    square, term, total = math.cos(theta) ** 2, math.cos(theta) if odd else 1.0, 0.0
+    for k in range(1, freedom // 2 + 1):
+        total += term
+        term *= square * (2 * k / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
+    return 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
+
+
+@functools.lru_cache(maxsize=1024)
+def student_quantile(freedom: int, level: float = 0.95) -> float:
+    """The t with P(|T| ≤ t) = level, by bisection of θ = arctan(t / √ν)."""
+    freedom, level = checks.integer("freedom", freedom), checks.number("level", level, above=0)
+    checks.expect(level < 1, "level", level, "below 1, such as 0.95")
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = student(math.sqrt(freedom) * math.tan(middle), freedom) < level
+        low, high = (middle, high) if below else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def checked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """(N,) finite numbers of at least two pictures, in float64."""
+    values = np.asarray(values, dtype=np.float64)
+    checks.expect(values.ndim == 1 and len(values) >= 2, "values", f"shape {values.shape}", "(N,), N ≥ 2 pictures")
+    checks.expect(np.isfinite(values).all(), "values", "some that are not finite", "finite ones")
+    return values
+
+
+def centre_and_error(values: np.ndarray, limits: Limits) -> tuple[float, float, int]:
+    """The centre of the interval, its standard error, its degrees of freedom."""
+    values = values if limits is None else np.append(values, limits)
+    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1

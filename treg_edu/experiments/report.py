@@ -1,0 +1,161 @@
+"""From rows to tables: means over pictures with intervals, and each arm's paired differences to TReg, corrected for their number."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .. import __version__, files
+from .arms import Models
+from .grading import FIGURES, Figure, features_of
+from .intervals import Interval, holm, kid_parts, mean_interval, p_value
+from .measurements import CHANGES
+from .runner import BASELINE, DDIM, Options, Setting, Study, reconstruct
+
+__all__ = ["compared", "per_picture", "run", "tables"]
+
+NOTE = """[low, high]: 95 % over pictures.  * differs from TReg, p < 0.05 after Holm's correction over the table.
+KID, on the judge's features, is unbiased and may be negative.  FID is not shown: with so few pictures it mostly measures their number."""
+
+
+def run(study: Study, models: Models | None = None, **given: Any) -> dict[str, Any] | None:
+    """Reconstruct, write STUDY.parquet and STUDY.json to the folder `out`, and print the tables.  given: of `Options`.
+
+    Returns the report; None in a process that is not the last to finish.
+    """
+    options = Options(**given)
+    rows, setting, planned = reconstruct(study, options, models)
+    if len(rows) < planned:
+        print(f"{len(rows)} of {planned} reconstructions are there; the process that finishes last prints the tables")
+        return None
+    report = reported(study, options, rows, setting)
+    files.write_text(f"{options.out}/{study.name}.json", files.json_text(report))
+    show(study, report)
+    return report
+
+
+def reported(study: Study, options: Options, rows: pd.DataFrame, setting: Setting) -> dict[str, Any]:
+    """What STUDY.json holds."""
+    figures = figures_of(study)
+    return {
+        "study": study.name,
+        "version": __version__,
+        "options": asdict(options),
+        "prior": setting.models.fingerprint("treg"),
+        "pictures": len(setting.pictures),
+        "source": setting.pictures.source,
+        "unreadable files": setting.pictures.skipped,
+        "diverged": int(rows["diverged"].sum()),
+        "arms": {arm: json.loads(part["settings"].iloc[0]) for (_, arm), part in rows.groupby(["measurement", "arm"], sort=False)},
+        "tables": tables(per_picture(study, rows, setting), figures),
+    }
+
+
+def figures_of(study: Study) -> dict[str, Figure]:
+    """What is in its tables."""
+    there = {**FIGURES, **study.figures}
+    return {name: there[name] for name in study.shown} if study.shown else there
+
+
+def per_picture(study: Study, rows: pd.DataFrame, setting: Setting) -> dict[str, dict[str, pd.DataFrame]]:
+    """{measurement: {arm: a row a picture}}: means over the seeds, what `study.of_pictures` adds, KID's parts, seconds over DDIM's.
+
+    Some DDIM arm of the study gives the seconds, of any measurement, since it does not look at it.
+    """
+    of_ddim = rows.loc[rows["arm"] == DDIM, "seconds"].mean()  # NaN without one
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for (measurement, arm), part in rows.groupby(["measurement", "arm"], sort=False):
+        part = part.assign(cost=part["seconds"] / of_ddim)
+        means = part.groupby("picture", sort=False).mean(numeric_only=True)
+        more = {} if study.of_pictures is None else study.of_pictures(part, setting)
+        found.setdefault(measurement, {})[arm] = means.assign(kid=kid_of(part, setting), **more)
+    return found
+
+
+def kid_of(part: pd.DataFrame, setting: Setting) -> Any:
+    """KID's parts of one arm's rows, NaN with fewer than 3 pictures."""
+    if len(setting.pictures) < 3:
+        return float("nan")
+    change = part["change"].iloc[0]
+    real = setting.models.judge.embed_images(CHANGES[change](setting.pictures.x) if change else setting.pictures.x).cpu()
+    of_seeds = [features_of(own) for _, own in part.groupby(part["seed"] % 1000)]
+    return kid_parts(torch.stack(of_seeds), real)
+
+
+def tables(of_pictures: Mapping[str, Mapping[str, pd.DataFrame]], figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """{measurement: {arm: {"figures": {name: (mean, low, high)}, "minus treg": {name: (mean, low, high, p after Holm)}}}}."""
+    found = {}
+    for measurement, arms in of_pictures.items():
+        minus = compared(arms, figures)
+        found[measurement] = {
+            arm: {"figures": {name: interval(frame, name, figure) for name, figure in figures.items()}, "minus treg": minus.get(arm, {})}
+            for arm, frame in arms.items()
+        }
+    return found
+
+
+def interval(frame: pd.DataFrame, name: str, figure: Figure) -> Interval | None:
+    """Of a figure, None where some picture has none."""
+    if name not in frame or not np.isfinite(frame[name]).all():
+        return None
+    return mean_interval(frame[name], figure.limits)
+
+
+def compared(arms: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:
+    """{arm: {figure: (mean, low, high, p)}} of the differences to TReg, picture by picture; p after Holm's correction over all of them.
+
+    Figures for which neither more nor less is better, such as seconds, are not compared.
+    """
+    if BASELINE not in arms:
+        return {}
+    base, told = arms[BASELINE], []
+    for arm, frame in arms.items():
+        for name, figure in figures.items():
+            if arm == BASELINE or not figure.better or interval(frame, name, figure) is None or interval(base, name, figure) is None:
+                continue
+            limits = None if figure.limits is None else (figure.limits[0] - figure.limits[1], figure.limits[1] - figure.limits[0])
+            differences = (frame[name] - base[name]).to_numpy()
+            told.append((arm, name, mean_interval(differences, limits), p_value(differences, limits)))
+    found: dict[str, dict[str, Any]] = {}
+    for (arm, name, spread, _), p in zip(told, holm([p for *_, p in told])):
+        found.setdefault(arm, {})[name] = (*spread, p)
+    return found
+
+
+def show(study: Study, report: Mapping[str, Any]) -> None:
+    """The tables of a report, on the console."""
+    from rich.console import Console
+    from rich.table import Table
+
+    figures, console = figures_of(study), Console(width=170)
+    told = f"{report['pictures']} pictures × {report['options']['seeds']} seeds"
+    for measurement, arms in report["tables"].items():
+        table = Table("", *(figure.title for figure in figures.values()), title=f"{study.name}, {measurement}: {told}")
+        for arm, each in arms.items():
+            table.add_row(arm, *(cell(each["figures"][name], figure) for name, figure in figures.items()))
+        console.print(table)
+        shown = {name: figure for name, figure in figures.items() if any(name in each["minus treg"] for each in arms.values())}
+        minus = Table("minus TReg", *(figure.title for figure in shown.values()), title=f"{study.name}, {measurement}: paired differences")
+        for arm, each in arms.items():
+            if each["minus treg"]:
+                minus.add_row(arm, *(cell(each["minus treg"].get(name), figure) for name, figure in shown.items()))
+        if minus.row_count:
+            console.print(minus)
+    print(NOTE)
+    if report["diverged"]:
+        print(f"{report['diverged']} reconstructions diverged, and are graded as black pictures")
+
+
+def cell(values: Sequence[float] | None, figure: Figure) -> str:
+    """ "mean", and below "[low, high]", with a star where a difference is told from 0; of seconds and counts the mean alone."""
+    if values is None:
+        return "—"
+    mean, low, high = (figure.form.format(figure.scale * value) for value in values[:3])
+    if not figure.better:
+        return mean
+    star = " *" if len(values) == 4 and values[3] < 0.05 else ""
+    return f"{mean}{star}\n[{low}, {high}]"
