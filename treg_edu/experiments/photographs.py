@@ -5,7 +5,6 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ import torch
 
 from .. import checks, images
 
-__all__ = ["Photograph", "find", "read", "shuffled"]
+__all__ = ["Photograph", "find", "read"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 TRAIN, HELD_OUT = {"train", "training"}, ("test", "testing", "val", "valid", "validation")
@@ -125,29 +124,44 @@ def synset_words(root: Path, kinds: set[str]) -> dict[str, str]:
                 f"one of {', '.join(SYNSETS)} beside them, or a CSV file with the columns class,text")  # fmt: skip
 
 
-def shuffled(found: Sequence[Photograph], seed: int = 0) -> Iterator[Photograph]:
-    """One of each class after the other, and each class in an order of its own, the same whichever other classes are there."""
+def shuffled(found: Sequence[Photograph], seed: int = 0) -> list[Iterator[Photograph]]:
+    """The pictures of each class, in an order of its own, the same whichever other classes are there."""
     classes: dict[str, list[Photograph]] = {}
     for each in found:
         classes.setdefault(each.kind, []).append(each)
-    orders = [[own[i] for i in np.random.default_rng(seed).permutation(len(own))] for own in classes.values()]
-    for one_each in zip_longest(*orders):
-        yield from (each for each in one_each if each is not None)
+    return [iter([own[i] for i in np.random.default_rng(seed).permutation(len(own))]) for own in classes.values()]
 
 
 def read(found: Sequence[Photograph], count: int, side: int) -> tuple[torch.Tensor, list[Photograph], list[str]]:
-    """The first `count` that can be read, (count, 3, side, side), and which they are, and the names of the damaged ones passed over."""
-    pictures, kept, damaged = [], [], []
-    for each in shuffled(found):
-        try:
-            pictures.append(images.read(each.path, side))
-            kept.append(each)
-        except (images.ImageError, OSError):
-            damaged.append(each.name)
-        if len(kept) == count:
-            break
+    """`count` pictures, the classes in turn: (count, 3, side, side), which they are, and the names of the damaged files passed over.
+
+    Instead of a damaged file its class gives its next one.
+    """
+    pictures: list[torch.Tensor] = []
+    kept: list[Photograph] = []
+    damaged: list[str] = []
+    classes = shuffled(found)
+    while classes and len(kept) < count:
+        for own in classes[: count - len(kept)]:
+            each = next_readable(own, side, damaged)
+            if each is None:
+                classes.remove(own)
+            else:
+                kept.append(each[0])
+                pictures.append(each[1])
     if damaged:
-        warnings.warn(f"data: {len(damaged)} of {len(kept) + len(damaged)} files could not be read, and are left out: "
-                      f"{', '.join(map(repr, damaged[:3]))}{', …' if len(damaged) > 3 else ''}", stacklevel=2)  # fmt: skip
+        told = f"{', '.join(map(repr, damaged[:3]))}{', …' if len(damaged) > 3 else ''}"
+        total = len(kept) + len(damaged)
+        warnings.warn(f"data: {len(damaged)} of {total} files could not be read, and are left out: {told}", stacklevel=2)
     checks.expect(len(kept) == count, "images", count, f"at most {len(kept)}, which is how many can be read")
     return torch.cat(pictures), kept, damaged
+
+
+def next_readable(own: Iterator[Photograph], side: int, damaged: list[str]) -> tuple[Photograph, torch.Tensor] | None:
+    """The next picture of a class; None at its end.  damaged: the names of those that are passed over are added to it."""
+    for each in own:
+        try:
+            return each, images.read(each.path, side)
+        except (images.ImageError, OSError):
+            damaged.append(each.name)
+    return None
