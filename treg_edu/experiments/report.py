@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .. import __version__, files
+from .. import files
 from .arms import Models
 from .grading import FIGURES, Figure, features_of
 from .intervals import Interval, holm, kid_parts, mean_interval, p_value
@@ -43,7 +43,6 @@ def reported(study: Study, options: Options, rows: pd.DataFrame, setting: Settin
     figures = figures_of(study)
     return {
         "study": study.name,
-        "version": __version__,
         "options": asdict(options),
         "prior": setting.models.fingerprint("treg"),
         "pictures": len(setting.pictures),

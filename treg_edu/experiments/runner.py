@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 import torch
 
-from .. import __version__, checks, files
+from .. import checks, files
 from ..costs import COUNTED, counting, passes
 from ..diffusion import Step
 from ..priors import DiffusionPrior
@@ -262,7 +262,6 @@ def solved(study: Study, job: Sequence[Row], setting: Setting, grader: Grader) -
         "solver": arm.solver,
         "settings": files.json_text(settings),
         "prior": setting.models.fingerprint(arm.solver),
-        "version": __version__,
         "diverged": diverged,
         "seconds": seconds / len(job),
         "passes": passes(counts) / len(job),
