@@ -45,10 +45,11 @@ EXAMPLES = {
     "sweep": lambda: figures.sweep([1e-3, 1e-2], {f"problem {i}": {"a": [20, 30], "b": [30, 20]} for i in range(2)}),
     "tone_curves": lambda: figures.tone_curves(RISING, {"γ = 2": RISING**2}, {"γ = 2": (0.1 / RISING, 0.1 / RISING)}),
     # 02
-    "over_magnitudes": lambda: figures.over_magnitudes([X[0], -X[1]], ["a", "b"], ["c", "d"]),
+    "over_magnitudes": lambda: figures.over_magnitudes([X[0], -X[1]], ["a", "b"], ["c", "d"], [0, 0]),
+    "circle_and_box": figures.circle_and_box,
     "convergence": lambda: figures.convergence({"ER": X[0, 0, :9, :3] + 0.1, "HIO": X[0, 1, :9, :3] + 0.01}, 0.005),
     "copies_found": lambda: figures.copies_found(ORIENTATIONS, {"ER": INTERVALS, "HIO": INTERVALS}, {"a": 0.3, "b": 0.7}, "a coin"),
-    "found_shifts": lambda: figures.found_shifts(torch.arange(5), -torch.arange(5), torch.arange(5) > 2, (-3, 3), (-4, 4)),
+    "found_shifts": lambda: figures.found_shifts(torch.arange(5), -torch.arange(5), torch.arange(5) > 2, (-3, 3), (-4, 4), X[:4]),
     # 03
     "noising": lambda: figures.noising(X[:3], [0, 40, 80], torch.linspace(1, 0, 100)),
     "scores": lambda: figures.scores(RISING, {"t = 1": (RISING**2, {"exact": RISING, "same": RISING, "other": -RISING})}),
@@ -295,7 +296,7 @@ def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
 
 # What can be projected, and read by who cannot see it
 
-PROJECTED = ["ladder", "picture_rows"]
+PROJECTED = ["ladder", "picture_rows", "over_magnitudes", "circle_and_box", "convergence", "copies_found", "found_shifts"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 

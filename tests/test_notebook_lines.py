@@ -110,9 +110,9 @@ def test_02_error_reduction_and_hybrid_input_output(x, magnitudes):
     torch.testing.assert_close(mine, last, rtol=0, atol=1e-9)
 
 
-def test_02_colour_variation(x, magnitudes):
-    written = lines("02_phase_retrieval_symmetries", "def colour_variation(", **magnitudes, x=x, interval=str)
-    torch.testing.assert_close(written["colour_variation"](x), te.phase_retrieval.colour_variation(x))
+def test_02_vectorial_total_variation(x, magnitudes):
+    written = lines("02_phase_retrieval_symmetries", "def vectorial_total_variation(", **magnitudes, x=x, interval=str)
+    torch.testing.assert_close(written["vectorial_total_variation"](x), te.phase_retrieval.vectorial_total_variation(x))
 
 
 def test_03_noise_in_one_jump(prior):

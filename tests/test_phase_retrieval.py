@@ -211,15 +211,15 @@ def test_copies_have_names():
 
 @brief
 @given(sizes, seeds)
-def test_no_turn_changes_the_colour_variation(size, seed):
+def test_no_turn_changes_the_vectorial_total_variation(size, seed):
     x = image(*size, seed=seed)
-    torch.testing.assert_close(pr.colour_variation(pr.rotate(x)), pr.colour_variation(x))
+    torch.testing.assert_close(pr.vectorial_total_variation(pr.rotate(x)), pr.vectorial_total_variation(x))
 
 
-def test_colour_variation_is_its_definition():
+def test_vectorial_total_variation_is_its_definition():
     x = torch.zeros(1, 2, 2, 2)
     x[0, :, 0, 0] = torch.tensor([3.0, 4.0])
-    assert pr.colour_variation(x).item() == pytest.approx((5 + 5) / 4)
+    assert pr.vectorial_total_variation(x).item() == pytest.approx((5 + 5) / 4)
 
 
 def test_matched_channels_agree():

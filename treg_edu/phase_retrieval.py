@@ -22,7 +22,6 @@ __all__ = [
     "Retrieval",
     "align",
     "align_channels",
-    "colour_variation",
     "copies",
     "error_reduction",
     "hybrid_input_output",
@@ -35,6 +34,7 @@ __all__ = [
     "retrieve",
     "rotate",
     "shift",
+    "vectorial_total_variation",
     "with_phases",
 ]
 
@@ -211,18 +211,19 @@ def copies(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2, least: f
 # What couples the channels
 
 
-def colour_variation(x: torch.Tensor) -> torch.Tensor:
-    """Total variation with edges shared by the channels: it is lower where they have their edges in the same places.
+def vectorial_total_variation(x: torch.Tensor) -> torch.Tensor:
+    """Total variation whose edges are shared by the channels: it is lower where they have their edges in the same places.
 
-    Σ_r ‖x(r + e₁) − x(r)‖ + ‖x(r + e₂) − x(r)‖ over the H·W pixels, ‖·‖ over the channels      (Blomgren & Chan 1998, per direction)
-
-    It is the same for x and for x turned by 180°.  x: (B, C, H, W).  Returns (B,).
+    Σ_r ‖x(r + e₁) − x(r)‖ + ‖x(r + e₂) − x(r)‖ over the H·W pixels, ‖·‖ over the channels
+                                                (vectorial TV: Sapiro & Ringach 1996; Bresson & Chan 2008; here for each direction)
+    It is the same for x and for x turned by 180°.  The color TV of Blomgren & Chan (1998), √(Σ_c TV(x_c)²), couples the channels by their
+    sums alone: it does not see that one of them is turned.  x: (B, C, H, W).  Returns (B,).
     """
     return sum(x.diff(dim=side).norm(dim=1).sum((1, 2)) for side in (2, 3)) / x[0, 0].numel()
 
 
 def match_channels(x_hat: torch.Tensor) -> torch.Tensor:
-    """Turn channels by 180° until their edges agree: of the 2^(C−1) ways, that of least `colour_variation`; the first channel stays.
+    """Turn channels by 180° until their edges agree: of the 2^(C−1) ways, that of least `vectorial_total_variation`; the first channel stays.
 
     The picture as a whole is as likely to be the wrong way up as before.  x_hat: (B, C, H, W).  Returns the same shape.
     """
@@ -230,7 +231,7 @@ def match_channels(x_hat: torch.Tensor) -> torch.Tensor:
     turned = rotate(x_hat)
     ways = [(False, *rest) for rest in itertools.product((False, True), repeat=C - 1)]
     candidates = torch.stack([torch.where(torch.tensor(way, device=x_hat.device).view(C, 1, 1), turned, x_hat) for way in ways])
-    best = torch.stack([colour_variation(each) for each in candidates]).argmin(0)
+    best = torch.stack([vectorial_total_variation(each) for each in candidates]).argmin(0)
     return candidates[best, torch.arange(B, device=x_hat.device)]
 
 

@@ -6,8 +6,8 @@
     te.exercises.check_tweedie(tweedie)     # "not attempted yet"
 
 One function an exercise, one module a notebook: `ddim` holds those of 03_ddim. Each calls the reader's function on cases that the notebook
-does not show and prints a verdict: "not attempted yet", "right", or "not yet: …" with the case, what was expected and what was found.
-None of them raises.
+does not show and prints a verdict: "not attempted yet", "right", or "not yet: …" with the case, what was expected and what was found, and the
+mistake where it is a known one. None of them raises. `hint` gives three hints for an exercise, one at a time.
 """
 
 from .adaptive_negation import check_adam, check_negation_loss, check_pull_back, check_shortest_move
@@ -22,13 +22,24 @@ from .other_solvers import (
     check_through_the_network,
     check_without_a_gradient,
 )
-from .phase_retrieval_symmetries import check_conjugate_flip, check_distinct_magnitudes, check_hio_step, check_turned_error
+from .hints import hint
+from .phase_retrieval_symmetries import (
+    check_best_estimates,
+    check_best_shift,
+    check_conjugate_flip,
+    check_distinct_magnitudes,
+    check_hio_step,
+    check_mixture,
+    check_turned_error,
+)
 from .text_regularization import check_decided_by_text, check_exact_pixel_step, check_latent_step_of_two_texts, check_treg_step
 from .treg import check_algorithm_step, check_consistency_steps, check_cost, check_paired_difference
 
 __all__ = [
     "check_adam",
     "check_algorithm_step",
+    "check_best_estimates",
+    "check_best_shift",
     "check_block_mean_adjoint",
     "check_clean_estimate",
     "check_conjugate_flip",
@@ -45,6 +56,7 @@ __all__ = [
     "check_inpainting_step",
     "check_latent_step_of_two_texts",
     "check_least_squares_near",
+    "check_mixture",
     "check_negation_loss",
     "check_noise_gain",
     "check_norm_gradient",
@@ -60,5 +72,6 @@ __all__ = [
     "check_turned_error",
     "check_without_a_gradient",
     "difference",
+    "hint",
     "verdict",
 ]

@@ -114,6 +114,8 @@ def difference(found: Any, expected: Any, tolerance: float) -> str:
         found = found.item()
     if isinstance(expected, (bool, str)) or not isinstance(expected, numbers.Real):
         same = type(found) is type(expected) and found == expected
+    elif isinstance(expected, numbers.Integral):
+        same = isinstance(found, numbers.Integral) and not isinstance(found, bool) and found == expected
     else:
         same = (
             isinstance(found, numbers.Real) and not isinstance(found, bool) and math.isclose(found, expected, rel_tol=0, abs_tol=tolerance)

@@ -2,9 +2,11 @@
 
 import torch
 
-from .base import Attempt, normal, uniform, verdict
+from .base import Attempt, Hints, normal, uniform, verdict
 
-__all__ = ["check_block_mean_adjoint", "check_gamma_gradient", "check_least_squares_near", "check_split"]
+__all__ = ["HINTS", "check_block_mean_adjoint", "check_gamma_gradient", "check_least_squares_near", "check_split"]
+
+HINTS: Hints = {}
 
 
 def check_block_mean_adjoint(attempt: Attempt) -> None:

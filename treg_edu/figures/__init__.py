@@ -9,7 +9,7 @@ from .ddim import noising, paths, scores
 from .forward_operators import matrices, spectra, sweep, tone_curves, truncation
 from .latent_data_consistency import along_trajectory, cg_iterations, over_measurements, pixel_step
 from .other_solvers import by_method, posterior_clouds
-from .phase_retrieval_symmetries import convergence, copies_found, found_shifts, over_magnitudes
+from .phase_retrieval_symmetries import circle_and_box, convergence, copies_found, found_shifts, over_magnitudes
 from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
 from .settings import quality_and_time
@@ -21,6 +21,7 @@ __all__ = [
     "along_trajectory",
     "by_method",
     "cg_iterations",
+    "circle_and_box",
     "convergence",
     "copies_found",
     "effects",

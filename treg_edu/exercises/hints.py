@@ -1,0 +1,16 @@
+"""Three hints for each exercise, given one at a time."""
+
+from .. import checks
+from . import base, forward_operators, phase_retrieval_symmetries
+
+__all__ = ["HINTS", "hint"]
+
+HINTS: base.Hints = {**forward_operators.HINTS, **phase_retrieval_symmetries.HINTS}
+
+
+def hint(exercise: str, number: int = 1) -> None:
+    """Print a hint: 1 says what the case is and where one goes wrong, 2 how to begin, 3 is nearly the answer."""
+    checks.one_of("exercise", exercise, HINTS)
+    number = checks.integer("number", number, least=1, most=3)
+    further = f"  (There is more: number={number + 1}.)" if number < 3 else ""
+    print(HINTS[exercise][number - 1] + further)
