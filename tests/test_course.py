@@ -86,8 +86,12 @@ def test_a_copy_is_what_ships_but_for_the_way_to_the_data(tmp_path):
     for path in NOTEBOOKS.rglob("*.ipynb"):
         if path.parent.name != ".ipynb_checkpoints":
             there = json.loads(copied[path.relative_to(NOTEBOOKS).as_posix()])
-            shipped = path.read_text(encoding="utf-8").replace("](../data/", "](data/")
+            shipped = path.read_text(encoding="utf-8")
+            for folder in ("data", "docs"):
+                shipped = shipped.replace(f"](../{folder}/", f"]({folder}/").replace(f"](../../{folder}/", f"](../{folder}/")
             assert there == json.loads(shipped)
+    for name in course.DOCS:
+        assert copied[f"docs/{name}"] == (NOTEBOOKS.parent / "docs" / name).read_bytes()
 
 
 def test_a_copy_leaves_weights_out_and_has_the_licences(ships):

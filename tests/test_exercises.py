@@ -6,8 +6,11 @@ import torch
 from treg_edu import exercises
 from treg_edu.exercises.base import normal, uniform
 
-RIGHT, WRONG = {}, {}
-"""By check: the solution; and at least two plausible mistakes.  Filled below, one block a notebook."""
+RIGHT, WRONG, ANSWERS = {}, {}, {}
+"""By check: the solution; and at least two plausible mistakes.  Filled below, one block a notebook.
+
+ANSWERS are those of exercises that ask for a word or a number and not for a function: (the right one, wrong ones).
+"""
 
 
 # 01_forward_operators
@@ -93,6 +96,33 @@ WRONG["check_hio_step"] = [
     lambda x, output, support, beta: torch.where(support & (output >= 0), output, x - 0.9 * output),
     lambda x, output, support, beta: torch.where(support & (x >= 0), output, x - beta * output),  # the old input's constraint
 ]
+
+
+def _shift(x_hat, x, correlate=lambda a, b: a.conj() * b):
+    c = torch.fft.ifft2(correlate(torch.fft.fft2(x_hat), torch.fft.fft2(x))).real.sum((0, 1))
+    return tuple(int(i) for i in torch.unravel_index(c.argmax(), c.shape))
+
+
+RIGHT["check_best_shift"] = _shift
+WRONG["check_best_shift"] = [
+    lambda x_hat, x: _shift(x_hat, x, lambda a, b: a * b.conj()),  # as it is given
+    lambda x_hat, x: _shift(x_hat, x, lambda a, b: a * b),
+    lambda x_hat, x: (0, 0),
+]
+
+
+def _best(estimates, misfits):
+    return estimates.flatten(0, 1)[misfits.flatten(0, 1).argmin(0), torch.arange(misfits.shape[2])]
+
+
+RIGHT["check_best_estimates"] = _best
+WRONG["check_best_estimates"] = [
+    lambda estimates, misfits: _best(estimates[-1:], misfits[-1:]),
+    lambda estimates, misfits: _best(estimates, -misfits),
+    lambda estimates, misfits: estimates.flatten(0, 1)[misfits.mean(2).flatten().argmin()],
+    lambda estimates, misfits: estimates.mean((0, 1)),
+]
+ANSWERS["check_mixture"] = ("phases", ["magnitudes", "Magnitudes ", "both", 1, None, torch.zeros(2)])
 
 
 # 03_ddim
@@ -398,12 +428,38 @@ def said(capsys, check, attempt):
     return capsys.readouterr().out.strip()
 
 
-CHECKS = {name: getattr(exercises, name) for name in exercises.__all__ if name.startswith("check_")}
+ALL = {name: getattr(exercises, name) for name in exercises.__all__ if name.startswith("check_")}
+CHECKS = {name: check for name, check in ALL.items() if name not in ANSWERS}
 
 
 def test_every_check_has_its_solution_and_two_mistakes():
     assert set(CHECKS) == set(RIGHT) == set(WRONG)
     assert all(len(mistakes) >= 2 for mistakes in WRONG.values())
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_word_or_a_number_is_checked(capsys, name):
+    right, wrong = ANSWERS[name]
+    assert said(capsys, ALL[name], right).startswith("right: ")
+    assert said(capsys, ALL[name], ...) == "not attempted yet"
+    for answer in [*wrong, lambda: right]:
+        verdict = said(capsys, ALL[name], answer)
+        assert verdict.startswith("not yet: ") and "hint(" in verdict and "\n" not in verdict
+
+
+DIAGNOSED = {"check_conjugate_flip": 0, "check_best_shift": 0, "check_turned_error": 0, "check_hio_step": 0, "check_best_estimates": 0}
+DIAGNOSED |= {"check_distinct_magnitudes": 0}
+
+
+@pytest.mark.parametrize("name", DIAGNOSED)
+def test_a_known_mistake_is_told_by_its_name(capsys, name):
+    verdict = said(capsys, CHECKS[name], WRONG[name][DIAGNOSED[name]])
+    assert verdict.count(". ") >= 2 and f'te.exercises.hint("{name.removeprefix("check_")}")' in verdict
+
+
+@pytest.mark.parametrize("found, right", [(3, True), (3.0, False), (torch.tensor(3), True), (torch.tensor(3.0), False), (True, False)])
+def test_a_whole_number_is_an_integer(found, right):
+    assert (exercises.difference(found, 3, tolerance=1e-4) == "") == right
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -47,7 +47,7 @@ EXAMPLES = {
     # 02
     "over_magnitudes": lambda: figures.over_magnitudes([X[0], -X[1]], ["a", "b"], ["c", "d"], [0, 0]),
     "circle_and_box": figures.circle_and_box,
-    "convergence": lambda: figures.convergence({"ER": X[0, 0, :9, :3] + 0.1, "HIO": X[0, 1, :9, :3] + 0.01}, 0.005),
+    "convergence": lambda: figures.convergence({"ER": X[0, 0, :9, :3] + 0.1, "HIO": X[0, 1, :9, :3] + 1}),
     "copies_found": lambda: figures.copies_found(ORIENTATIONS, {"ER": INTERVALS, "HIO": INTERVALS}, {"a": 0.3, "b": 0.7}, "a coin"),
     "found_shifts": lambda: figures.found_shifts(torch.arange(5), -torch.arange(5), torch.arange(5) > 2, (-3, 3), (-4, 4), X[:4]),
     # 03

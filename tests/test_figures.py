@@ -1,5 +1,6 @@
 """Each figure draws, shows itself in a notebook, and has what its docstring promises."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -159,16 +160,29 @@ def test_pictures_stand_over_their_magnitudes(count):
     assert len(drawn(figure.axes)) == 2 * count and figure._repr_png_()
 
 
-@pytest.mark.parametrize("sign, grey", [(1, 0.0), (-1, 0.5)])
-def test_zero_is_grey_beside_a_negative_picture(sign, grey):
-    figure = figures.over_magnitudes([torch.zeros(3, 8, 8), sign * X[0]], ["0", "x"])
-    assert (figure.axes[0].images[0].get_array() == grey).all()
+def test_a_negative_picture_is_drawn_with_1_added_and_says_so():
+    zero, negative, *_ = figures.over_magnitudes([torch.zeros(3, 8, 8), -X[0]], ["0", "x"]).axes
+    assert (zero.images[0].get_array() == 0).all() and (zero.get_title(), negative.get_title()) == ("0", "x (+ 1)")
+    assert np.allclose(negative.images[0].get_array(), 1 - X[0].permute(1, 2, 0).numpy())
 
 
-@pytest.mark.parametrize("starts, floor", [(1, None), (8, 0.005)])
-def test_convergence_has_a_line_for_each_start(starts, floor):
-    figure = figures.convergence({"ER": torch.rand(9, starts) + 0.1, "HIO": torch.rand(9, starts) + 0.1}, floor)
-    assert len(figure.axes[0].lines) == 2 * starts + (floor is not None)
+def test_a_third_row_shows_the_change_of_the_magnitude():
+    figure = figures.over_magnitudes([X[0], X[0].flip((-2, -1)), X[1]], ["x", "turned", "another"], against=[0, 0, 0])
+    rows = [axes.images[0].get_array() for axes in figure.axes[6:9]]
+    assert (rows[0] == -2).all() and (rows[1] == -2).all() and rows[2].mean() > -1
+
+
+def test_error_reduction_is_caught_at_a_corner_that_hio_leaves():
+    left, right = figures.circle_and_box().axes
+    corner, found = left.lines[-1].get_xydata()[0], right.lines[-1].get_xydata()[0]
+    assert np.allclose(corner, (-0.7, 0.5)) and np.linalg.norm(corner) < 0.9
+    assert np.linalg.norm(found) == pytest.approx(1) and (found == found.clip((-0.7, -0.6), (0.95, 0.5))).all()
+
+
+@pytest.mark.parametrize("starts", [1, 8])
+def test_convergence_has_a_line_for_each_start_and_one_for_the_noise(starts):
+    figure = figures.convergence({"ER": torch.rand(9, starts) + 1, "HIO": torch.rand(9, starts) + 1})
+    assert len(figure.axes[0].lines) == 2 * starts + 1
     assert len(figure.axes[0].get_legend().texts) == 2 and figure._repr_png_()
 
 
@@ -185,8 +199,10 @@ def test_copies_found_are_counted_by_name_beside_chance():
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_found_shifts_are_marked_by_orientation(count):
     rotated = torch.arange(count) % 2 == 1
-    figure = figures.found_shifts(torch.arange(count), -torch.arange(count), rotated, (-3, 3), (-4, 4))
-    assert [len(marks.get_offsets()) for marks in figure.axes[0].collections] == [count - rotated.sum(), rotated.sum()]
+    for pictures in ((), X[:4]):
+        figure = figures.found_shifts(torch.arange(count), -torch.arange(count), rotated, (-3, 3), (-4, 4), pictures)
+        assert [len(marks.get_offsets()) for marks in figure.axes[0].collections] == [count - rotated.sum(), rotated.sum()]
+        assert len(drawn(figure.axes)) == len(pictures)
     assert figure._repr_png_()
 
 

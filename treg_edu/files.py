@@ -35,7 +35,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """`data` or `notebooks`: inside the package where a wheel put it, else beside the package in a checkout."""
+    """`data`, `notebooks` or `docs`: inside the package where a wheel put it, else beside the package in a checkout."""
     return PACKAGE / name if (PACKAGE / name).is_dir() else PACKAGE.parent / name
 
 

@@ -223,7 +223,9 @@ def vectorial_total_variation(x: torch.Tensor) -> torch.Tensor:
 
 
 def match_channels(x_hat: torch.Tensor) -> torch.Tensor:
-    """Turn channels by 180° until their edges agree: of the 2^(C−1) ways, that of least `vectorial_total_variation`; the first channel stays.
+    """Turn channels by 180° until their edges agree: of the 2^(C−1) ways, that of least `vectorial_total_variation`.
+
+    The first channel stays.
 
     The picture as a whole is as likely to be the wrong way up as before.  x_hat: (B, C, H, W).  Returns the same shape.
     """

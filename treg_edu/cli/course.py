@@ -18,6 +18,8 @@ ASKING = {"--version", "--help", "--help-all", "-h"}
 """Arguments with which JupyterLab prints something and opens nothing."""
 PAGES = ("LICENSES.md", "licenses/*", "prior/*.md", "prior/*.png")
 """Of `data/`: what the notebooks refer to, and the licences of the pictures in them."""
+DOCS = ("glossary.md", "references.bib")
+"""Of `docs/`: what a reader looks up; these pages link to no other."""
 
 
 @one_line_errors
@@ -80,19 +82,22 @@ def write_course(folder: Path, solutions: bool) -> list[str]:
 
 
 def shipped_files(solutions: bool) -> dict[str, bytes]:
-    """{name in a copy: content}: the notebooks, their map, and the pages of `data/` that they refer to.
+    """{name in a copy: content}: the notebooks, their map, and the pages of `data/` and `docs/` that they refer to.
 
     A copy's root is what `notebooks/` is where it ships, so a link to ../data/ becomes one to data/.
     """
-    notebooks, data = files.shipped("notebooks"), files.shipped("data")
+    notebooks, data, docs = files.shipped("notebooks"), files.shipped("data"), files.shipped("docs")
     found = {}
     for path in sorted([*notebooks.glob("*.md"), *notebooks.glob("*.ipynb"), *(notebooks.glob("solutions/*.ipynb") if solutions else [])]):
         name = path.relative_to(notebooks)
         up = b"../" * (len(name.parts) - 1)
-        found[name.as_posix()] = path.read_bytes().replace(b"](" + up + b"../data/", b"](" + up + b"data/")
+        content = path.read_bytes()
+        for folder in (b"data/", b"docs/"):
+            content = content.replace(b"](" + up + b"../" + folder, b"](" + up + folder)
+        found[name.as_posix()] = content
     for path in sorted(path for pattern in PAGES for path in data.glob(pattern)):
         found[f"data/{path.relative_to(data).as_posix()}"] = path.read_bytes()
-    return found
+    return found | {f"docs/{name}": (docs / name).read_bytes() for name in DOCS if (docs / name).exists()}
 
 
 def check_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@
     te.exercises.check_tweedie(tweedie)     # "not attempted yet"
 
 One function an exercise, one module a notebook: `ddim` holds those of 03_ddim. Each calls the reader's function on cases that the notebook
-does not show and prints a verdict: "not attempted yet", "right", or "not yet: …" with the case, what was expected and what was found, and the
+does not show and prints a verdict: "not attempted yet", "right", or "not yet: …" with the case, what was expected, what was found, and the
 mistake where it is a known one. None of them raises. `hint` gives three hints for an exercise, one at a time.
 """
 
@@ -14,6 +14,7 @@ from .adaptive_negation import check_adam, check_negation_loss, check_pull_back,
 from .base import difference, verdict
 from .ddim import check_from_v, check_gaussian_noise, check_renoise, check_rescaled_score
 from .forward_operators import check_block_mean_adjoint, check_gamma_gradient, check_least_squares_near, check_split
+from .hints import hint
 from .latent_data_consistency import check_inpainting_step, check_noise_gain, check_steepest_step
 from .other_solvers import (
     check_clean_estimate,
@@ -22,7 +23,6 @@ from .other_solvers import (
     check_through_the_network,
     check_without_a_gradient,
 )
-from .hints import hint
 from .phase_retrieval_symmetries import (
     check_best_estimates,
     check_best_shift,

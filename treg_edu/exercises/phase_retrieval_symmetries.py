@@ -146,7 +146,9 @@ def check_hio_step(attempt: Attempt) -> None:
         "This is error reduction: what breaks a constraint is set to 0": lambda x, o, s, b: step(s & (o >= 0), o, 0.0),
         "You moved the output; it is the old input that is moved": lambda x, o, s, b: step(s & (o >= 0), o, o - b * o),
         "You forgot that a pixel inside the support breaks a constraint where it is negative": lambda x, o, s, b: step(s, o, x - b * o),
-        "You asked whether the old input is negative; it is the output that obeys or not": lambda x, o, s, b: step(s & (x >= 0), o, x - b * o),
+        "You asked whether the old input is negative; it is the output that obeys or not": lambda x, o, s, b: step(
+            s & (x >= 0), o, x - b * o
+        ),
     }
     verdict(attempt, cases, more("hio_step"), mistakes=mistakes)
 

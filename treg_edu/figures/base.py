@@ -152,7 +152,9 @@ def one_each(name: str, values: Sized | None, count: int) -> None:
 
 def blank(width: float, height: float) -> Figure:
     """An empty figure, in inches, whose parts make room for each other."""
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06)  # type: ignore[union-attr, call-arg]
+    return figure
 
 
 def name_axes(axes: Axes, x: str, y: str) -> None:

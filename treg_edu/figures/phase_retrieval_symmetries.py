@@ -7,12 +7,13 @@ import matplotlib.patches
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .. import checks
 from .base import WIDEST, Figure, blank, name_axes, one_each, own_style, show, show_map
-from .pictures import wrapped
+from .pictures import LINE, lines, wrapped
 
 __all__ = ["circle_and_box", "convergence", "copies_found", "found_shifts", "log_magnitude", "over_magnitudes"]
 
@@ -46,10 +47,10 @@ def over_magnitudes(
     logs = {name: [log_magnitude(each.mean(0), FLOOR) for each in row] for name, row in rows.items()}
     top = max(float(log.max()) for log in logs["log₁₀ |F x|"])
     side = min(1.7, (WIDEST - 1.2) / len(pictures))
-    below = [wrapped(each, side) for each in notes or [""] * len(pictures)]
-    figure = blank(1.2 + side * len(pictures), side * (1 + len(logs)) + 0.3 + 0.25 * max(each.count("\n") + bool(each) for each in below))
+    above, below = ([wrapped(each, side) for each in texts or [""] * len(pictures)] for texts in (titles, notes))
+    figure = blank(1.2 + side * len(pictures), side * (1 + len(logs)) + LINE * (lines(above) + lines(below)))
     grid = figure.subplots(1 + len(logs), len(pictures), squeeze=False)
-    for axes, picture, title, note in zip(grid[0], pictures, titles, below):
+    for axes, picture, title, note in zip(grid[0], pictures, above, below):
         negative = float(picture.mean()) < 0
         show(axes, picture + 1 if negative else picture, f"{title} (+ 1)" if negative else title, note)
     grid[0, 0].set_ylabel("picture")
@@ -122,20 +123,21 @@ def _sets(axes: Axes, title: str) -> None:
 
 
 @own_style()
-def convergence(walks: Mapping[str, Tensor], floor: float | None = None) -> Figure:
-    """Misfits along iterations, one line a start.  walks: {label: (iterations, starts)}.  floor: drawn as a level, the noise."""
+def convergence(walks: Mapping[str, Tensor]) -> Figure:
+    """Misfits along iterations, one line a start; the noise is a level.  walks: {label: (iterations, starts)}, in units of σ."""
     figure = blank(WIDEST, 4.2)
     axes = figure.subplots()
     styles: list[dict[str, Any]] = [dict(color="0.55", linestyle="--"), dict(color="tab:blue"), dict(color="tab:red", linestyle=":")]
     for (label, misfits), style in zip(walks.items(), styles):
         for index, line in enumerate(misfits.T):
             axes.plot(range(1, len(line) + 1), line.cpu(), linewidth=1.2, label=None if index else label, **style)
-    if floor is not None:
-        floor = checks.number("floor", floor, above=0)
-        axes.axhline(floor, color="black", linewidth=1)
-        axes.annotate("noise σ", (1, floor), xytext=(2, 3), textcoords="offset points")
+    axes.axhline(1, color="black", linewidth=1)
+    axes.annotate("noise σ", (1, 1), xytext=(2, 3), textcoords="offset points")
     axes.set_yscale("log")
-    name_axes(axes, "iteration", "misfit, RMS of |F x̂| − y")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    name_axes(axes, "iteration", "misfit, in units of σ")
     axes.legend(loc="upper right")
     return figure
 
@@ -159,7 +161,7 @@ def copies_found(
     of_all: dict[str, Any] = {name: [style[name] for style in styles[: len(values)]] for name in styles[0]}
     weights = [np.full(len(each), 1 / len(each)) for each in values]
     for side in (-1, 1):
-        left.axvspan(0.5 * side, side, color="0.95", zorder=-1)
+        left.fill_between([0.5 * side, side], 0, 1, color="0.95", zorder=-1, transform=left.get_xaxis_transform())
     left.hist(values, np.linspace(-1, 1, 9), weights=weights, label=list(orientations), edgecolor="black", lw=0.5, **of_all)
     left.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1\nturned", "−½", "0", "½", "1\nupright"])
     name_axes(left, "orientation of a channel; decided where shaded", "share of channels")
@@ -196,7 +198,7 @@ def found_shifts(
     more = len(pictures)
     checks.expect(more in (0, 4), "pictures", f"{more}", "four, or none")
     figure = blank(9.6 if more else 4.8, 4.8)
-    layout = [["map", "map", *(f"picture {i}" for i in range(row, more, 2))] for row in range(2)] if more == 4 else [["map"]]
+    layout: list[Any] = [["map", "map", *(f"picture {i}" for i in range(row, more, 2))] for row in range(2)] if more == 4 else [["map"]]
     grid = figure.subplot_mosaic(layout)
     for index, picture in enumerate(pictures):
         show(grid[f"picture {index}"], picture)
