@@ -14,6 +14,13 @@ def test_seeds(seed):
     assert torch.equal(drawn, torch.stack(expected))
 
 
+def test_generators_are_seeds_of_their_own():
+    drawn = noise.normal(noise.generators([torch.Generator().manual_seed(3), 4], 2), (2, 5))
+    assert torch.equal(drawn, noise.normal(noise.generators([3, 4], 2), (2, 5)))
+    one = noise.generators(torch.Generator().manual_seed(3), 2)
+    assert one[0] is one[1] and torch.equal(noise.normal(one, (2, 5)), noise.normal(torch.Generator().manual_seed(3), (2, 5)))
+
+
 @pytest.mark.parametrize("seed", [True, 1.0, None, "3", [3], [3, 4, 5], [3, True], [3, 4.0], np.array([3.0, 4.0]), 2**64])
 def test_what_are_no_seeds(seed):
     with pytest.raises(ValueError, match="^seed: got .*, expected "):

@@ -36,7 +36,7 @@ from .solvers import SOLVERS, solve, treg
 
 __version__ = "0.2.0"
 
-LAZY = ("exercises", "figures", "widgets")
+LAZY = ("exercises", "figures", "pipeline", "widgets")
 
 __all__ = [
     "SOLVERS",
@@ -44,6 +44,7 @@ __all__ = [
     "DiffusionPrior",
     "LatentDiffusion",
     "PixelDiffusion",
+    "TRegPipeline",
     "checks",
     "consistency",
     "cost",
@@ -69,7 +70,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`te.figures` and `te.widgets` bring matplotlib and ipywidgets, so they are imported on first use."""
+    """`te.figures`, `te.widgets` and `te.pipeline` bring matplotlib, ipywidgets and diffusers, so they are imported on first use."""
     if name in LAZY:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "TRegPipeline":
+        return importlib.import_module(f"{__name__}.pipeline").TRegPipeline
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,16 +9,19 @@ from . import checks
 
 __all__ = ["Generators", "Seed", "generators", "normal", "per_sample"]
 
-Seed = int | Sequence[int]
+Seed = int | torch.Generator | Sequence[int | torch.Generator]
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 def generators(seed: Seed, batch: int) -> list[torch.Generator]:
-    """One CPU generator per sample.
+    """One generator per sample; of seeds, on the CPU.
 
-    seed: one int s, meaning s, s + 1, …, s + batch − 1, or a list of `batch` ints.
+    seed: one int s, meaning s, s + 1, …, s + batch − 1; or a list of `batch`, ints or torch.Generators; or one torch.Generator, from
+    which the samples are drawn in order, so that they depend on their place in the batch.
     """
     batch = checks.integer("batch", batch)
+    if isinstance(seed, torch.Generator):
+        return [seed] * batch
     expected = f"one int or a list of {batch} ints"
     first = checks.as_integer(seed)
     many: Any = seed if first is None else range(first, first + batch)
@@ -26,10 +29,15 @@ def generators(seed: Seed, batch: int) -> list[torch.Generator]:
         many = many.tolist()
     checks.expect(isinstance(many, (list, tuple, range)), "seed", repr(seed), expected, checks.ArgumentTypeError)
     checks.expect(len(many) == batch, "seed", f"{len(many)} seeds for a batch of {batch}", "one int or one seed per sample")
-    whole = [checks.as_integer(each) for each in many]
-    checks.expect(None not in whole, "seed", repr(seed), expected, checks.ArgumentTypeError)
+    return [each if isinstance(each, torch.Generator) else _seeded(each, repr(seed), expected) for each in many]
+
+
+def _seeded(seed: Any, came: str, expected: str) -> torch.Generator:
+    whole = checks.as_integer(seed)
+    if whole is None:
+        checks.fail("seed", came, expected, checks.ArgumentTypeError)
     # torch takes 64 bits, as signed or unsigned
-    return [torch.Generator("cpu").manual_seed(checks.integer("seed", each, -(2**63), 2**64 - 1)) for each in whole]
+    return torch.Generator("cpu").manual_seed(checks.integer("seed", whole, -(2**63), 2**64 - 1))
 
 
 def per_sample(generator: Generators, batch: int) -> list[torch.Generator | None]:

@@ -5,6 +5,7 @@ from .gaussian import GaussianPrior, dense_matrix, smooth_covariance
 from .latent_diffusion import LatentDiffusion
 from .loading import load_prior, training_size
 from .pixel_diffusion import PixelDiffusion
+from .schedulers import scheduler_of
 
 __all__ = [
     "DiffusionPrior",
@@ -13,6 +14,7 @@ __all__ = [
     "PixelDiffusion",
     "dense_matrix",
     "load_prior",
+    "scheduler_of",
     "smooth_covariance",
     "training_size",
 ]

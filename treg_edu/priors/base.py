@@ -36,10 +36,11 @@ class DiffusionPrior(ABC):
         text_encoder: Any,
         scheduler: Any,
         clip: Any,
-        image_mean: Sequence[float],
-        image_std: Sequence[float],
+        image_mean: Sequence[float] | None,
+        image_std: Sequence[float] | None,
         recommended: dict[str, dict[str, Any]] | None = None,
     ) -> None:
+        """clip: None where no image and no label is to be embedded; adaptive negation needs it."""
         self.unet, self.tokenizer, self.text_encoder = unet, tokenizer, text_encoder
         self.scheduler, self.clip = as_in_the_pipeline(scheduler), clip
         self.image_mean, self.image_std = image_mean, image_std
@@ -57,10 +58,11 @@ class DiffusionPrior(ABC):
         checks.expect(came == expected, "unet", f"text states of width {came}", f"{expected}, that of its one text encoder")
         distilled = unet.config.get("time_cond_proj_dim") is not None
         checks.expect(not distilled, "unet", "one that takes ω as an input (time_cond_proj_dim)", "one that is guided by two texts")
-        both = hasattr(clip.config, "vision_config")
+        both = clip is None or hasattr(clip.config, "vision_config")
         checks.expect(both, "clip", f"a {type(clip).__name__}", "a CLIP with an image tower and a text tower")
         for network in (unet, text_encoder, clip):
-            network.requires_grad_(False).eval()
+            if network is not None:
+                network.requires_grad_(False).eval()
 
     def _warn_of_thresholds(self) -> None:
         """Thresholds are for pixels; a latent is larger than 1 in many places."""
@@ -137,36 +139,47 @@ class DiffusionPrior(ABC):
 
     # ---- CLIP's shared space
 
+    def shared_space(self) -> Any:
+        """The CLIP; ArgumentError where the prior has none."""
+        checks.expect(self.clip is not None, "clip", "None", "the CLIP whose text tower the prior uses: this needs its features")
+        return self.clip
+
     def embed_images(self, x: torch.Tensor) -> torch.Tensor:
         """Image features of x, (B, 3, H, W) in [0, 1] → (B, p)."""
-        x = resized(x.to(self.device), self.clip.config.vision_config.image_size).to(self.dtype)
+        clip = self.shared_space()
+        x = resized(x.to(self.device), clip.config.vision_config.image_size).to(self.dtype)
         mean, std = (x.new_tensor(value)[:, None, None] for value in (self.image_mean, self.image_std))
-        pooled = self.clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(
-            1
-        )  # some convolutional towers leave (B, d, 1, 1)
-        return self.clip.visual_projection(pooled)
+        pooled = clip.vision_model(pixel_values=(x - mean) / std).pooler_output.flatten(1)  # some convolutional towers leave (B, d, 1, 1)
+        return clip.visual_projection(pooled)
 
     def embed_labels(self, texts: str | Iterable[str]) -> torch.Tensor:
         """Text features of B strings, (B, p); one string is a list of one."""
-        return self.clip.text_projection(self.clip.text_model(input_ids=self._tokens(texts, padding=True)).pooler_output)
+        clip = self.shared_space()
+        return clip.text_projection(clip.text_model(input_ids=self._tokens(texts, padding=True)).pooler_output)
 
     def to_hidden_space(self, feature: torch.Tensor) -> torch.Tensor:
         """Pull an image feature back through the text projection P, so that ⟨Pᵀ f, c⟩ = ⟨f, P c⟩ for a hidden state c.
 
         (B, p) → (B, d).  f is normalised first.
         """
-        return F.normalize(feature, dim=-1) @ self.clip.text_projection.weight
+        return F.normalize(feature, dim=-1) @ self.shared_space().text_projection.weight
 
     # ---- diffusion
 
     def timesteps(self, steps: int) -> list[tuple[int, int]]:
         """[(t, t_prev), …], noise falling, as the scheduler spaces them; the last t_prev is −1, the clean latent."""
         most = self.scheduler.config.num_train_timesteps
+        most = self.scheduler.config.get("original_inference_steps", most)  # of an LCM, which knows no others
         steps = checks.integer("steps", steps, 1, most)
         scheduler = copy.copy(self.scheduler)  # set_timesteps changes it, and a panel's thread may be walking another list
         scheduler.set_timesteps(steps)
         ts = scheduler.timesteps.tolist()[:steps]  # for some counts "trailing" spacing is one too long, by rounding
-        checks.expect(ts[0] < most, "steps", f"{steps}, which this prior's schedule starts at t = {ts[0]}, past its last timestep", "fewer")
+        checks.expect(
+            ts[0] < len(self.scheduler.alphas_cumprod),
+            "steps",
+            f"{steps}, which this prior's schedule starts at t = {ts[0]}, past its last timestep",
+            "fewer",
+        )
         return list(zip(ts, [*ts[1:], -1], strict=True))
 
     def alpha_bar(self, t: int) -> torch.Tensor:

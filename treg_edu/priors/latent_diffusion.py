@@ -16,6 +16,7 @@ class LatentDiffusion(DiffusionPrior):
 
     Images x: (B, 3, H, W) in [0, 1].  Latents z: (B, 4, h, w), scaled to about unit variance.  Embeddings c: (B, L, d), the hidden
     states of the text tower.  Features: (B, p), in CLIP's shared space, not normalised.
+    The autoencoder may be more precise than the U-Net: one that overflows in float16 runs in float32, its latents and images are float32.
     """
 
     def __init__(
@@ -26,8 +27,8 @@ class LatentDiffusion(DiffusionPrior):
         text_encoder: Any,
         scheduler: Any,
         clip: Any,
-        image_mean: Sequence[float],
-        image_std: Sequence[float],
+        image_mean: Sequence[float] | None,
+        image_std: Sequence[float] | None,
         recommended: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         shift = vae.config.get("shift_factor")
@@ -47,8 +48,8 @@ class LatentDiffusion(DiffusionPrior):
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """E(x): the posterior mean, scaled.  (B, 3, H, W) in [0, 1] → (B, 4, h, w)."""
-        return self.vae.encode(2 * x.to(self.device, self.dtype) - 1).latent_dist.mode() * self.vae.config.scaling_factor
+        return self.vae.encode(2 * x.to(self.device, self.vae.dtype) - 1).latent_dist.mode() * self.vae.config.scaling_factor
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """D(z).  (B, 4, h, w) → (B, 3, H, W), not clamped, so that gradients and linear operators see all of it."""
-        return self.vae.decode(z.to(self.device, self.dtype) / self.vae.config.scaling_factor).sample / 2 + 0.5
+        return self.vae.decode(z.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor).sample / 2 + 0.5

@@ -11,8 +11,9 @@ from .base import DiffusionPrior, latent_sides
 from .latent_diffusion import LatentDiffusion
 from .model_files import check_files, fitting_tokenizer, readable, weights, without_reports
 from .pixel_diffusion import PixelDiffusion
+from .schedulers import scheduler_of
 
-__all__ = ["PATCH_SIZE", "PIXEL", "RECOMMENDED", "load_prior", "training_size"]
+__all__ = ["PATCH_SIZE", "PIXEL", "RECOMMENDED", "clip_of", "load_clip", "load_prior", "training_size"]
 
 CLIP_OF_STABLE_DIFFUSION = "openai/clip-vit-large-patch14"
 RECOMMENDED = "recommended.json"
@@ -55,16 +56,14 @@ def load_prior(
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from diffusers.utils import is_accelerate_available
-    from transformers import AutoModel, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
     source = _source(name)
     folder = Path(source)
     check_files("name", folder)  # model_index.json; the parts are looked at as they are loaded
     patch_size = _patch_size(folder)
-    if clip is None:
-        clip = _clip_of(folder, patch_size)
-    preprocessing = _preprocessing(clip)
     recommended = _recommended(folder / RECOMMENDED)
+    clip_model, image_mean, image_std = load_clip(clip_of(folder, patch_size) if clip is None else clip, dtype)
     # Without accelerate, which training alone needs, diffusers would warn that it cannot save memory while it reads the weights.
     of_diffusers: dict[str, Any] = {"torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}
     of_transformers: dict[str, Any] = {"dtype": dtype, "ignore_mismatched_sizes": True}  # `weights` tells them
@@ -72,20 +71,19 @@ def load_prior(
         vae = None if patch_size else weights(AutoencoderKL, "name", source, "vae", **of_diffusers)
         unet = weights(UNet2DConditionModel, "name", source, "unet", **of_diffusers)
         text_encoder = weights(CLIPTextModel, "name", source, "text_encoder", **of_transformers)
-        clip_model = weights(AutoModel, "clip", clip, trust_remote_code=False, **of_transformers)
         with readable("name", folder / "tokenizer"):
             tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
         with readable("name", folder / "scheduler"):
-            scheduler = DDIMScheduler.from_pretrained(source, subfolder="scheduler")
+            scheduler = scheduler_of(DDIMScheduler.load_config(source, subfolder="scheduler"))
     fitting_tokenizer("name", tokenizer, text_encoder.config)
     parts: dict[str, Any] = dict(
         unet=unet.to(device),
         tokenizer=tokenizer,
         text_encoder=text_encoder.to(device),
         scheduler=scheduler,
-        clip=clip_model.to(device, memory_format=torch.channels_last),  # convolutional image towers take half the time on a CPU
-        image_mean=preprocessing["image_mean"],
-        image_std=preprocessing["image_std"],
+        clip=clip_model.to(device),
+        image_mean=image_mean,
+        image_std=image_std,
         recommended=recommended,
     )
     if patch_size:
@@ -93,6 +91,17 @@ def load_prior(
     assert vae is not None
     checks.number("name: scaling_factor in vae/config.json", vae.config.scaling_factor, above=0)
     return tried(LatentDiffusion(vae.to(device), **parts), folder)
+
+
+def load_clip(clip: str | Path, dtype: torch.dtype) -> tuple[Any, list[float], list[float]]:
+    """(a CLIP, the mean and the deviation of the pixels that it takes) from a folder or hub name, on the CPU."""
+    from transformers import AutoModel
+
+    preprocessing = _preprocessing(clip)
+    with without_reports():
+        model = weights(AutoModel, "clip", clip, trust_remote_code=False, dtype=dtype, ignore_mismatched_sizes=True)
+    model = model.to(memory_format=torch.channels_last)  # convolutional image towers take half the time on a CPU
+    return model, preprocessing["image_mean"], preprocessing["image_std"]
 
 
 @torch.no_grad()
@@ -141,7 +150,7 @@ def _patch_size(folder: Path) -> int | None:
     return checks.integer(f"name: {PATCH_SIZE} in model_index.json", settings[PATCH_SIZE]) if PATCH_SIZE in settings else None
 
 
-def _clip_of(folder: Path, patch_size: int | None) -> str:
+def clip_of(folder: Path, patch_size: int | None = None) -> str:
     """Where the CLIP of a prior is that brings none of its own."""
     if (folder / "clip").is_dir():
         return str(folder / "clip")

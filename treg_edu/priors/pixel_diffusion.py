@@ -44,8 +44,8 @@ class PixelDiffusion(DiffusionPrior):
         text_encoder: Any,
         scheduler: Any,
         clip: Any,
-        image_mean: Sequence[float],
-        image_std: Sequence[float],
+        image_mean: Sequence[float] | None,
+        image_std: Sequence[float] | None,
         recommended: dict[str, dict[str, Any]] | None = None,
         patch_size: int = 4,
     ) -> None:
