@@ -250,7 +250,7 @@ def test_a_solver_that_uses_no_prior_runs_too(pipe, operator, y):
 
 def test_without_a_clip_negation_is_refused_and_the_rest_runs(parts, operator, y):
     pipe = sd.pipeline_of(parts | {"clip": None})
-    with pytest.raises(te.checks.ArgumentError, match="^negation: got 'hidden' on a prior without a CLIP, expected None"):
+    with pytest.raises(te.checks.ArgumentError, match="^negation: got 'hidden', expected None: this prior has no CLIP"):
         run(pipe, y, operator)
     found = run(pipe, y, operator, negation=None, generator=seeds(0, 1))
     same(found, run(sd.pipeline_of(parts), y, operator, negation=None, generator=seeds(0, 1)))
