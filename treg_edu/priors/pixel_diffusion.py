@@ -123,7 +123,7 @@ class PixelDiffusion(DiffusionPrior):
             return torch.full((batch,), float(sigma), dtype=torch.float64)
         fits = sigma.numel() == batch and sigma.is_floating_point()
         checks.expect(fits, "sigma", f"shape {tuple(sigma.shape)}, {sigma.dtype}", f"one number, or {batch} of floating point")
-        flat = sigma.detach().flatten().double()
+        flat = sigma.detach().flatten().cpu().double()  # MPS has no float64
         low, high = flat.min().item(), flat.max().item()
         checks.expect(low >= 0 and high <= most, "sigma", f"values from {low:.4g} to {high:.4g}", f"finite ones from 0 to {most:.4g}")
         return flat

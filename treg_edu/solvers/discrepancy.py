@@ -37,13 +37,14 @@ def discrepancy(
     least, most = checks.number("least", least, above=0), checks.number("most", most, above=0)
     checks.expect(least < most, "most", most, f"more than least, {least:g}")
     checks.finite("y", checks.tensor("y", y, "(B, C, …)"))
-    low, high = (torch.full((len(y),), end, dtype=torch.float64, device=y.device).log() for end in (least, most))
+    low, high = (torch.full((len(y),), end, dtype=torch.float64).log() for end in (least, most))  # on the CPU: MPS has no float64
     for _ in range(iterations):
         middle = (low + high) / 2
         *_, last = solver(prior, operator, y, prompt, lam=middle.exp(), **settings)
-        rough = misfit(operator, last.z0, y.to(last.z0)).to(middle) > sigma * noise_in_misfit(operator, last.z0).to(middle)
+        left, noise = misfit(operator, last.z0, y.to(last.z0)), sigma * noise_in_misfit(operator, last.z0)
+        rough = left.cpu().double() > noise.cpu().double()
         low, high = torch.where(rough, low, middle), torch.where(rough, middle, high)
-    return ((low + high) / 2).exp()
+    return ((low + high) / 2).exp().to(y.device, torch.promote_types(y.dtype, torch.float32))
 
 
 def noise_in_misfit(operator: Any, x: torch.Tensor) -> torch.Tensor:
