@@ -6,6 +6,7 @@ recursion on a mean and a covariance. The maps are written here once more, with 
 
 import functools
 import math
+import sys
 
 import pytest
 import torch
@@ -143,6 +144,7 @@ def test_levels_fall_and_stay_within_the_prior():
     assert first[0] == 999 and first[-1] == 0 and first == sorted(first, reverse=True)
     assert all(timesteps == sorted(set(timesteps), reverse=True) for timesteps in walk)
     wanted = polynomial_levels(10, 0.1, 50)
+    assert wanted[7].item() == pytest.approx((10 ** (1 / 7) + 7 / 49 * (0.1 ** (1 / 7) - 10 ** (1 / 7))) ** 7)
     assert wanted[0].item() == pytest.approx(10) and wanted[-1].item() == pytest.approx(0.1)
     near = LEVELS[nearest_timesteps(PRIOR, wanted)]
     assert ((near - wanted).abs() / wanted).max() < 0.03  # half of the way between two timesteps
@@ -154,6 +156,17 @@ def test_the_step_never_exceeds_the_level():
     y = measured(OPERATORS["sr"])
     x_hat = te.solve("daps", PRIOR, OPERATORS["sr"], y, sigma=0.5, steps=20, chain_steps=200, final_ratio=1.0, progress=False)
     assert x_hat.isfinite().all()
+
+
+def test_the_step_falls_linearly_over_the_levels(monkeypatch):
+    """η_i = 8σ² · step_size · (1 + i/N (final_ratio − 1)), i from 0: the last of N levels is one short of final_ratio."""
+    etas = []
+    module = sys.modules["treg_edu.solvers.daps"]
+    monkeypatch.setattr(module, "langevin", lambda z, score, eta, noise: etas.append(eta) or z)
+    operator = OPERATORS["sr"]
+    for _ in te.solvers.daps(PRIOR, operator, measured(operator), sigma=0.01, steps=4, step_size=0.5, final_ratio=0.2):
+        pass
+    assert etas == pytest.approx([8e-4 * 0.5 * (1 - 0.8 * i / 4) for i in range(4)])
 
 
 def test_without_momentum_hamiltonian_is_langevin():
