@@ -8,7 +8,7 @@ from gaussian_world import Matrix, dense
 import treg_edu as te
 from treg_edu.operators import GaussianBlur, Inpainting, SuperResolution, square_norm
 from treg_edu.solvers import discrepancy
-from treg_edu.solvers.analysis import FAMILIES, band_weights, gradient, gradient_adjoint, wavelet_details, wavelet_details_adjoint
+from treg_edu.solvers.analysis import FAMILIES, band_weights, filters, gradient, gradient_adjoint, wavelet_details, wavelet_details_adjoint
 from treg_edu.solvers.primal_dual import primal_dual
 
 SIGMA = 0.02
@@ -108,6 +108,31 @@ def test_the_wavelet_penalty_is_the_mean_over_grids_of_orthogonal_haar():
     expected = torch.stack([details(x.roll((a, b), (2, 3))) for a in range(8) for b in range(8)]).mean(0)
     found = (band_weights(3, x) * wavelet_details(x, "haar", 3)).abs().sum((0, 2, 3, 4))
     torch.testing.assert_close(found, expected)
+
+
+def test_wavelets_are_those_of_other_libraries():
+    """ptwt, which deepinv's `WaveletPrior` needs, is not installed here: what follows was computed once, with the versions named.
+
+    The penalty of a picture: by deepinv 0.5.0 with ptwt 1.0.1 for Haar, by PyWavelets 1.9.0 ("periodization") for db2, each the mean over
+    the 8 × 8 grids.
+    """
+    x = rand(2, 3, 8, 8)
+    for family, levels, expected in (
+        ("haar", 1, (33.0184, 32.4128)),
+        ("haar", 3, (42.6913, 42.8040)),
+        ("db2", 1, (33.45770426, 32.16080525)),
+        ("db2", 2, (41.03745048, 40.81318342)),
+    ):
+        found = (band_weights(levels, x) * wavelet_details(x, family, levels)).abs().sum((0, 2, 3, 4))
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=x.dtype), rtol=0, atol=6e-5)
+
+
+def test_db2_is_orthogonal_and_blind_to_ramps():
+    """Σ h_k h_{k+2m} = δ_m / 2 for a filter of sum 1, and two vanishing moments: Σ g_k = Σ k g_k = 0      (Daubechies 1988)."""
+    h, g = (torch.tensor(taps, dtype=torch.float64) for taps in filters("db2"))
+    torch.testing.assert_close(
+        torch.stack([h @ h, h[2:] @ h[:2], g.sum(), g @ torch.arange(4.0).double()]), torch.tensor([0.5, 0, 0, 0]).double()
+    )
 
 
 def total_variation_of(x):

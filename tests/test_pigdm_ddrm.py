@@ -95,6 +95,40 @@ def test_the_proximal_map_keeps_what_is_not_measured(kind):
     assert ((dropped - torch.stack(expected)).abs().max() > 0.1) == (kind == "Decolorize")
 
 
+@pytest.mark.parametrize("kind", ["sr", "blur", "inpaint", "matrix"])
+def test_the_proximal_map_is_that_of_deepinvs_diffpir(kind):
+    """Every proximal map that deepinv's DiffPIR takes on its way, by conjugate gradient on A and Aᵀ alone, is ours, with the same γ."""
+    operator = {
+        "sr": SR,
+        "blur": GaussianBlur(1.0, 3),
+        "inpaint": Inpainting.box(4, 1, 1, 2, 2),
+        "matrix": Matrix(torch.randn(20, 48, generator=torch.Generator().manual_seed(1)) / 7),
+    }[kind]
+    taken = []
+
+    class Fidelity(deepinv.optim.L2):
+        def prox(self, x, y, physics, *arguments, gamma, **named):
+            found = super().prox(x, y, physics, *arguments, gamma=gamma, **named)
+            taken.append((x, float(gamma), found))
+            return found
+
+    theirs = physics.LinearPhysics(A=lambda x, **_: operator.A(x), A_adjoint=lambda y, **_: operator.A_adjoint(y), max_iter=300, tol=1e-9)
+    y = operator.A(image(2, 3, 4, 4))
+    deepinv.sampling.DiffPIR(lambda x, sigma: PRIOR.denoise(x, float(sigma)), Fidelity(), max_iter=8)(y, theirs, seed=1)
+    gammas = [gamma for _, gamma, _ in taken]
+    assert len(taken) == 7 and max(gammas) > 1e5 and min(gammas) < 10
+    A = dense(operator, (4, 4))
+    for x, gamma, found in taken:
+        expected = torch.linalg.solve(torch.eye(48) + gamma * A.T @ A, (x.flatten(1) + gamma * y.flatten(1) @ A).T).T.view_as(x)
+        ours, step = prox(operator, x, y, gamma), te.consistency.pixel_step(operator, y, x, lam=1 / gamma, iterations=300)
+        assert (found - x).abs().max() > 1e-3
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
+        # Theirs adds 1e-8 to the squared residual that it divides by, and stops short where A has small singular values and γ is large
+        if kind != "blur" or gamma < 10:
+            torch.testing.assert_close(ours, found, rtol=0, atol=5e-5)
+            torch.testing.assert_close(step, found, rtol=0, atol=5e-5)  # the pixel step of TReg, with λ = 1/γ
+
+
 def test_pigdm_may_start_at_an_image():
     y = SR.A(image(2, 3, 4, 4))
     start = SR.A_dagger(y)
