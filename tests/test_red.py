@@ -32,6 +32,26 @@ def test_both_methods_reach_the_known_minimiser(operator, text):
         torch.testing.assert_close(found.flatten(1), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("operator", [SuperResolution(2), MATRIX], ids=["sr", "matrix"])
+def test_the_first_steps_written_out(operator):
+    """From clip(Aᵀy / ‖A‖²):  the normal equations around f(x), and  clip(x − 2 ∇E / (‖A‖² / σ² + λ))."""
+    y = operator.A(torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64))
+    A, identity = dense(operator, (4, 4)), torch.eye(48, dtype=torch.float64)
+    square = torch.linalg.matrix_norm(A, 2) ** 2
+    for method in ("fixed-point", "gradient"):
+        steps = list(te.SOLVERS["red"](WORLD, operator, y, sigma=SIGMA, denoiser_sigma=SIGMA_F, lam=LAM, method=method, steps=2))
+        torch.testing.assert_close(steps[0].z_t.flatten(1), (y.flatten(1) @ A / square).clamp(0, 1), rtol=0.03, atol=1e-9)  # ‖A‖² + 2 %
+        for step in steps:
+            x, f = step.z_t.flatten(1), WORLD.denoise(step.z_t, SIGMA_F).flatten(1)
+            if method == "fixed-point":
+                right = y.flatten(1) @ A / SIGMA**2 + LAM * f
+                expected, within = torch.linalg.solve(A.T @ A / SIGMA**2 + LAM * identity, right.T).T, 1e-5
+            else:
+                slope = (x @ A.T - y.flatten(1)) @ A / SIGMA**2 + LAM * (x - f)
+                expected, within = (x - 2 / (square / SIGMA**2 + LAM) * slope).clamp(0, 1), 0.03 * (step.z0 - step.z_t).abs().max().item()
+            torch.testing.assert_close(step.z0.flatten(1), expected, rtol=0, atol=within)
+
+
 def test_it_needs_a_denoiser_and_a_known_method(prior):
     y = SuperResolution(2).A(torch.rand(1, 3, 4, 4, dtype=torch.float64))
     for wrong in (None, prior):
