@@ -10,14 +10,13 @@ import pytest
 import torch
 
 import treg_edu as te
+from treg_edu.experiments.coordinates import ON_PIXELS, WITHOUT_TEXT
 from treg_edu.operators import FourierMagnitude, GammaCorrection, GaussianBlur, Inpainting, SuperResolution
 from treg_edu.solvers.common import NONLINEAR
 
 SIGMA, STEPS, TEXTS = 0.005, 6, ["fox", "pizza", "bear"]
 LINEAR = {"sr": SuperResolution(4), "blur": GaussianBlur(2.0, 9), "box": Inpainting.box(32, 8, 8, 16, 16)}
 CURVED = {"gamma": GammaCorrection(2.2), "phase": FourierMagnitude()}
-ON_PIXELS = {"daps", "ddrm", "dps", "pigdm", "red"}
-NO_PRIOR = {"tikhonov", "h1", "total_variation", "wavelet", "hio"}
 SHORT = {
     "ldps": {"step_size": 16.0},
     "psld": {"step_size": 8.0, "gluing": 0.5, "back": "pseudo-inverse"},
@@ -31,9 +30,8 @@ SHORT = {
 }
 """Settings of short runs, of steps as long as few of them need."""
 
-PAIRS = [
-    (name, kind) for name in te.SOLVERS if name not in ON_PIXELS | NO_PRIOR for kind in (LINEAR | CURVED if name in NONLINEAR else LINEAR)
-]
+LEFT_OUT = (*ON_PIXELS, *WITHOUT_TEXT)
+PAIRS = [(name, kind) for name in te.SOLVERS if name not in LEFT_OUT for kind in (LINEAR | CURVED if name in NONLINEAR else LINEAR)]
 
 
 def settings_of(name, kind):
@@ -75,5 +73,13 @@ def test_a_sample_alone_is_the_sample_of_a_batch(prior64, x, name):
     torch.testing.assert_close(alone, together[1:2], rtol=0, atol=1e-6)
 
 
-def test_every_solver_is_somewhere():
-    assert {name for name, _ in PAIRS} | ON_PIXELS | NO_PRIOR == set(te.SOLVERS)
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_is_left_out_cannot_run_here_or_does_not_use_the_prior(prior, x, name):
+    operator = CURVED["phase"] if name == "hio" else LINEAR["sr"]
+    settings = {"sigma": SIGMA} if "sigma" in inspect.signature(te.SOLVERS[name]).parameters else {}
+    if name in ON_PIXELS:
+        with pytest.raises(te.checks.ArgumentError, match="^prior: got LatentDiffusion, expected a PixelDiffusion"):
+            te.SOLVERS[name](prior, operator, operator.A(x), **settings)
+    else:
+        with_prior, without = (next(te.SOLVERS[name](each, operator, operator.A(x), **settings)) for each in (prior, None))
+        assert torch.equal(with_prior.x_hat, without.x_hat)
