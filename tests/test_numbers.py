@@ -80,6 +80,7 @@ CALLS = {
     "Operator.measure.sigma": lambda v, _: SR.measure(X, v, seeded()),
     "conjugate_gradient.tolerance": lambda v, _: operators.conjugate_gradient(lambda x: x + SR.A_adjoint_A(x), X, tolerance=v),
     "copies.least": lambda v, _: phase_retrieval.copies(X, X.flip(-1), least=v),
+    "Denoiser.__init__.guidance_scale": lambda v, _: te.deepinv.Denoiser(WORLD, "red", v)(rand(1, 3, 4, 4), 0.1),
     "GaussianPrior.posterior.sigma": lambda v, _: WORLD.posterior(SR, rand(1, 3, 2, 2), v)[0],
     "smooth_covariance.scale": lambda v, _: priors.smooth_covariance(2, scale=v),
     "smooth_covariance.deviation": lambda v, _: priors.smooth_covariance(2, deviation=v),

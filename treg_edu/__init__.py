@@ -15,6 +15,7 @@ from typing import Any
 from . import (
     checks,
     consistency,
+    deepinv,
     diffusion,
     files,
     images,
@@ -48,6 +49,7 @@ __all__ = [
     "checks",
     "consistency",
     "cost",
+    "deepinv",
     "diffusion",
     "files",
     "images",

@@ -105,6 +105,12 @@ class PixelDiffusion(DiffusionPrior):
 
     __call__ = forward
 
+    @property
+    def highest_sigma(self) -> float:
+        """½ √((1 − ᾱ_T) / ᾱ_T): the largest σ, in units of [0, 1] images, that the network was trained for."""
+        last = self.scheduler.alphas_cumprod[-1]
+        return ((1 - last) / last).sqrt().item() / 2
+
     def timestep_of(self, levels: torch.Tensor) -> torch.Tensor:
         """t, real, with √(1 − ᾱ_t) / √ᾱ_t = `levels`, by linear interpolation in the logarithm; at least 0.  (B,) → (B,)."""
         alphas = self.scheduler.alphas_cumprod.to(levels)
@@ -116,8 +122,7 @@ class PixelDiffusion(DiffusionPrior):
 
     def _sigmas(self, sigma: float | torch.Tensor, batch: int) -> torch.Tensor:
         """(B,) deviations, checked, of a number, a tensor of one number, or B numbers in any shape."""
-        last = self.scheduler.alphas_cumprod[-1]
-        most = ((1 - last) / last).sqrt().item() / 2
+        most = self.highest_sigma
         if not isinstance(sigma, torch.Tensor) or sigma.numel() == 1:
             sigma = checks.number("sigma", sigma.reshape(()) if isinstance(sigma, torch.Tensor) else sigma, least=0, most=most)
             return torch.full((batch,), float(sigma), dtype=torch.float64)
