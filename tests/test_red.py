@@ -52,6 +52,22 @@ def test_the_first_steps_written_out(operator):
             torch.testing.assert_close(step.z0.flatten(1), expected, rtol=0, atol=within)
 
 
+def test_the_text_is_read_once():
+    class Counting(GaussianPrior):
+        texts = 0
+
+        def embed_text(self, texts):
+            self.texts += 1
+            return super().embed_text(texts)
+
+    prior = Counting(WORLD.covariance, WORLD.means)
+    y = SuperResolution(2).A(torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64))
+    found = te.solve("red", prior, SuperResolution(2), y, ["fox", ""], sigma=SIGMA, steps=5, progress=False)
+    assert prior.texts == 1
+    by_text = WORLD.denoise(found, 0.1, ["fox", ""])
+    torch.testing.assert_close(WORLD.denoise(found, 0.1, WORLD.embed_text(["fox", ""])), by_text)
+
+
 def test_it_needs_a_denoiser_and_a_known_method(prior):
     y = SuperResolution(2).A(torch.rand(1, 3, 4, 4, dtype=torch.float64))
     for wrong in (None, prior):

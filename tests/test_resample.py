@@ -188,6 +188,21 @@ def test_the_measurement_is_met_to_the_noise():
     assert (off <= 0.05 + 1e-9).all() and (off > 0.03).all()
 
 
+@pytest.mark.parametrize("hidden", [(1, 1, 2, 2), (0, 0, 4, 3)])
+def test_hidden_pixels_do_not_excuse_a_misfit_of_the_others(hidden):
+    """Of 16 pixels 12 or 4 are measured: their misfit ends at σ, and not at σ times √(16 / 12) or twice σ."""
+    operator, sigma = Inpainting.box(4, *hidden), 0.05
+    share = operator.mask.double().mean()
+    y = operator.measure(
+        0.2 + 0.6 * torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5)),
+        sigma,
+        te.noise.generators(6, 2),
+    )
+    *_, last = resample(FLAT, operator, y, "fox", sigma=sigma, steps=30)
+    off = (y - operator.A(FLAT.decode(last.z_next))).flatten(1).square().mean(1).div(share).sqrt()
+    assert (off <= sigma + 1e-9).all() and (off > 0.6 * sigma).all()
+
+
 def test_the_variance_is_of_the_paper_or_of_the_code():
     with pytest.raises(te.checks.ArgumentError, match=r"^variance: got 'σ²', expected one of 'paper', 'code'"):
         resample(FLAT, WIDE, measured(WIDE), sigma=0.02, variance="σ²")

@@ -72,7 +72,7 @@ class PixelDiffusion(DiffusionPrior):
 
     # ---- the denoiser
 
-    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor, prompt: str | Sequence[str] = "") -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor, prompt: str | Sequence[str] | torch.Tensor = "") -> torch.Tensor:
         """The posterior mean x̂ = E[x₀ | x] of a clean image x₀ given x = x₀ + σ n,  n ~ N(0, I).
 
         In the latent, z = E(x) = z₀ + s ε with s = 2σ and ε = P n ~ N(0, I).  Scaled by √ᾱ it is a variable of the forward process,
@@ -83,7 +83,8 @@ class PixelDiffusion(DiffusionPrior):
         number, as the network's embedding of t takes any.  Below the lowest level t is 0, and x̂ → x as σ → 0.
 
         x: (B, 3, H, W), noisy, so not bounded.  sigma: in units of [0, 1] images, one number or a tensor of B, from 0 to half of the
-        highest level.  prompt: one string or a list of B; the empty text stands for all images.  Returns (B, 3, H, W), not clamped.
+        highest level.  prompt: one string or a list of B; the empty text stands for all images; or c, as `embed_text` gives for B strings.
+        Returns (B, 3, H, W), not clamped.
         """
         checks.tensor("x", x, "(B, 3, H, W)", dimensions=(4,))
         checks.expect(x.shape[1] == 3, "x", f"shape {tuple(x.shape)}", "(B, 3, H, W)")
@@ -92,12 +93,15 @@ class PixelDiffusion(DiffusionPrior):
         levels = 2 * self._sigmas(sigma, len(x)).to(self.device, wide)
         alpha_bar = (1 / (1 + levels.square()))[:, None, None, None]
         z_t = alpha_bar.sqrt() * to_patches(x.to(self.device, wide), self.patch_size)
-        prompts = checks.strings("prompt", prompt, len(x))
-        distinct = list(dict.fromkeys(prompts))
-        text = self.embed_text(distinct)[[distinct.index(each) for each in prompts]]
+        text = prompt if isinstance(prompt, torch.Tensor) else self._embeddings(checks.strings("prompt", prompt, len(x)))
         noise = self._predict_noise(z_t.to(self.dtype), self.timestep_of(levels), alpha_bar, text)
         away = levels[:, None, None, None] / 2 * F.pixel_shuffle(noise.to(wide), self.patch_size)
         return (x.to(self.device, wide) - away).to(x.dtype)
+
+    def _embeddings(self, prompts: list[str]) -> torch.Tensor:
+        """`embed_text`, each text once."""
+        distinct = list(dict.fromkeys(prompts))
+        return self.embed_text(distinct)[[distinct.index(each) for each in prompts]]
 
     def forward(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """`denoise` under the name and with the arguments of `deepinv.models.Denoiser`."""

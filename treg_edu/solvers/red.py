@@ -51,7 +51,7 @@ def red(
     on_pixels("red", prior, instead="treg")
     problem = pose_images(prior, operator, y, prompt, steps, seed)
     linear_alone("red", operator)
-    y, prompts = problem.y, checks.strings("prompt", prompt, len(problem.y))
+    y, text = problem.y, prior.embed_text(checks.strings("prompt", prompt, len(problem.y)))
     prior.latent_shape(problem.shape[2:])  # a size that the network does not take is found here
     sigma, lam = checks.number("sigma", sigma, above=0), checks.number("lam", lam, above=0)
     denoiser_sigma = checks.number("denoiser_sigma", denoiser_sigma, above=0)
@@ -62,7 +62,7 @@ def red(
         square = square_norm(operator, y.new_zeros(problem.shape))
         x = (operator.A_adjoint(y) / square).clamp(0, 1)
         for index in range(steps):
-            denoised = prior.denoise(x, denoiser_sigma, prompts)
+            denoised = prior.denoise(x, denoiser_sigma, text)
             if method == "fixed-point":
                 x_next = prox(operator, denoised, y, 1 / (lam * sigma**2))
             else:

@@ -13,6 +13,7 @@ from ..noise import Seed, normal
 from ..operators import inner, is_linear, misfit, vjp
 from ..priors import DiffusionPrior
 from .common import last_image, pose
+from .discrepancy import noise_in_misfit
 
 __all__ = ["descend", "nearest_explanation", "resample", "resample_variance", "stage", "stochastic_resample"]
 
@@ -47,8 +48,9 @@ def resample(
     both           z_{t−1} ~ N( (σ_t² √ᾱ′ ẑ₀(y) + (1 − ᾱ′) z′) / (σ_t² + 1 − ᾱ′),  σ_t² (1 − ᾱ′) / (σ_t² + 1 − ᾱ′) I )   (Proposition 1)
     at the end     one more latent optimisation
 
-    prior: any.  operator: any.  sigma: the deviation σ of the noise in y; both optimisations stop at ‖y − A(x)‖² ≤ m σ², m values in y, or
-    after as many iterations as given.  The pixel optimisation is by conjugate gradient where A is linear, by Adam otherwise.
+    prior: any.  operator: any.  sigma: the deviation σ of the noise in y; both optimisations stop at ‖y − A(x)‖² ≤ m σ², where m numbers of
+    y are measured (hidden pixels are not), or after as many iterations as given.  The pixel optimisation is by conjugate gradient where A
+    is linear, by Adam otherwise.
     gamma: γ > 0; σ_t² uses γ S / 500, as the sum of what S steps add does not depend on S then.  variance: see `resample_variance`.
     look_ahead: DDIM steps to z̃₀, 0 for ẑ₀ itself.  The authors' numbers for images in [−1, 1], ρ 0.5 and a pixel learning rate of 1e-2, are
     converted; `guidance_scale` and the texts are ours, as their prior has no text.
@@ -68,7 +70,7 @@ def resample(
     latent_rate = checks.number("latent_learning_rate", latent_learning_rate, above=0)
     gamma = checks.number("gamma", gamma, above=0) * len(timesteps) / 500
     checks.one_of("variance", variance, ("paper", "code"))
-    enough = checks.number("sigma", sigma, least=0) ** 2 * y[0].numel()
+    sigma = checks.number("sigma", sigma, least=0)
     linear, latent_shape = is_linear(operator), (len(y), *prior.latent_shape(problem.size))
 
     def explain_in_pixels(x: torch.Tensor) -> torch.Tensor:
@@ -78,6 +80,10 @@ def resample(
 
     def explain_in_latents(z: torch.Tensor) -> torch.Tensor:
         return descend(operator, y, z, prior.decode, enough, latent_iterations, latent_rate)
+
+    with torch.no_grad():
+        shares = noise_in_misfit(operator, y.new_zeros(len(y), 3, *problem.size)).square()
+    enough = sigma**2 * y[0].numel() * shares
 
     @torch.no_grad()
     def walk() -> Iterator[Step]:
@@ -149,13 +155,14 @@ def stochastic_resample(
     return mean + (variance * (1 - alpha_bar) / total).sqrt() * fresh_noise
 
 
-def nearest_explanation(operator: Any, y: torch.Tensor, x: torch.Tensor, enough: float, iterations: int) -> torch.Tensor:
+def nearest_explanation(operator: Any, y: torch.Tensor, x: torch.Tensor, enough: float | torch.Tensor, iterations: int) -> torch.Tensor:
     """The picture that explains y well enough, ‖y − A x*‖² = `enough`, reached from x by conjugate gradient, for linear A.
 
     The iterates are those of least squares started at x (CGLS; Hestenes & Stiefel 1952), so that x* → x + A†(y − A x) as `enough` → 0; the
     last step is shortened to end on the bound.  A† itself would fit the noise, and a blur's A† would amplify it.
-    A picture that explains y already stays.  x: (B, 3, H, W).  y: (B, …).  Returns (B, 3, H, W).
+    A picture that explains y already stays.  x: (B, 3, H, W).  y: (B, …).  enough: a number, or (B,).  Returns (B, 3, H, W).
     """
+    enough = enough.view(-1, 1, 1, 1) if isinstance(enough, torch.Tensor) else enough
     off = y - operator.A(x)
     slope = direction = operator.A_adjoint(off)
     steepness, squares = inner(slope, slope), inner(off, off).view(-1, 1, 1, 1)
@@ -183,13 +190,13 @@ def descend(
     y: torch.Tensor,
     start: torch.Tensor,
     picture: Callable[[torch.Tensor], torch.Tensor],
-    enough: float,
+    enough: float | torch.Tensor,
     iterations: int,
     learning_rate: float,
 ) -> torch.Tensor:
     """Adam on ½ ‖y − A(picture(v))‖² from v = `start`, of each sample until that is at most `enough` / 2.
 
-    picture: v ↦ (B, 3, H, W), D for latents, the identity for pixels.  Returns the shape of `start`.
+    picture: v ↦ (B, 3, H, W), D for latents, the identity for pixels.  enough: a number, or (B,).  Returns the shape of `start`.
     """
     v = start.detach().to(torch.promote_types(start.dtype, torch.float32), copy=True).requires_grad_()
     optimizer = torch.optim.Adam([v], learning_rate)
