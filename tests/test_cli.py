@@ -22,7 +22,7 @@ import treg_edu as te
 from treg_edu import bench, checks, cli, files, images
 from treg_edu.cli import errors
 from treg_edu.cli import measured as measurements
-from treg_edu.experiments import accuracy, phase, quick, settings
+from treg_edu.experiments import accuracy, other_class, phase, quick, settings
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
 
@@ -594,6 +594,22 @@ def test_the_program_runs_and_refuses_as_a_process(fox, out):
     assert "pixel variance" in done.stdout and (out / "metrics.json").is_file()
 
 
+STUDY = {
+    "prior": None,
+    "data": "emoji",
+    "classes": None,
+    "texts": None,
+    "solvers": None,
+    "instruments": None,
+    "images": 48,
+    "seeds": 2,
+    "steps": None,
+    "out": Path("out"),
+    "device": "cpu",
+}
+"""What every study is told if nothing is asked for."""
+
+
 def test_help_names_every_command():
     text = run("--help").stdout
     assert all(name in text for name in ("solve", "demo", "experiment", "bench", "lab", "train"))
@@ -624,7 +640,13 @@ def test_help_names_every_command():
     [
         (["demo"], quick, "demo", {"images": 3, "seeds": 8, "out": Path("out"), "device": "cpu"}),
         (["experiment", "quick", "--seeds", 2], quick, "run", {"images": 32, "seeds": 2, "out": Path("out"), "device": "cpu"}),
-        (["experiment", "phase"], phase, "run", {"images": 32, "seeds": 8, "out": Path("out"), "device": "cpu"}),
+        (["experiment", "phase"], phase, "run", STUDY | {"images": 32, "seeds": 8}),
+        (
+            ["experiment", "other-class", "--data", "food-101", "--texts", "a.csv"],
+            other_class,
+            "run",
+            STUDY | {"data": "food-101", "texts": "a.csv"},
+        ),
         (
             ["experiment", "settings", "--solver", "ldps", "--instruments", "sr,phase"],
             settings,
@@ -641,19 +663,7 @@ def test_help_names_every_command():
             ["experiment", "accuracy", "--classes", "fox, ice cream", "--solvers", "psld,dps", "--images", 4, "--out", "there"],
             accuracy,
             "run",
-            {
-                "prior": None,
-                "data": "emoji",
-                "classes": ["fox", "ice cream"],
-                "texts": None,
-                "solvers": ["psld", "dps"],
-                "instruments": None,
-                "images": 4,
-                "seeds": 2,
-                "steps": None,
-                "out": Path("there"),
-                "device": "cpu",
-            },
+            STUDY | {"classes": ["fox", "ice cream"], "solvers": ["psld", "dps"], "images": 4, "out": Path("there")},
         ),
         (["bench"], bench, "run", {"repetitions": 5}),
         (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "many": 0, "out": Path("out"), "device": "cpu"}),

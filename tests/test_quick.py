@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from treg_edu import images, operators
-from treg_edu.experiments import common, phase, quick
+from treg_edu.experiments import arms, common, phase, quick
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def test_the_run_reports_every_arm_and_claim(fast, tmp_path):
     assert set(null["text"]) == {""} and set(null["graded against"]) == set(rows[rows["arm"] == "true text"]["text"])
 
 
-@pytest.mark.parametrize("study", [quick.run, quick.demo, phase.run])
-def test_nothing_is_computed_for_images_or_a_folder_that_cannot_be(study, tmp_path, monkeypatch):
-    for module in (quick, phase):
-        monkeypatch.setattr(module, "load_prior", lambda device: pytest.fail("loaded"))
+@pytest.mark.parametrize(("study", "most"), [(quick.run, 288), (quick.demo, 288), (phase.run, 192)])
+def test_nothing_is_computed_for_images_or_a_folder_that_cannot_be(study, most, tmp_path, monkeypatch):
+    for module in (quick, arms):
+        monkeypatch.setattr(module, "load_prior", lambda *name, device: pytest.fail("loaded"))
     for count in (500, 1):
-        with pytest.raises(ValueError, match=f"^images: got {count}, expected an integer from 2 to 288"):
+        with pytest.raises(ValueError, match=f"^images: got {count}, expected an integer from 2 to {most}"):
             study(images=count, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("mine")
@@ -69,7 +69,7 @@ def test_nothing_is_computed_for_images_or_a_folder_that_cannot_be(study, tmp_pa
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("arm", [*quick.ARMS, phase.TRUE])
+@pytest.mark.parametrize("arm", quick.ARMS)
 def test_an_arms_fields_decide_its_settings_and_not_its_name(arm):
     settings = common.settings_of(arm._replace(name="x"), {"steps": 2, "guidance_scale": 4.0, "negation": "hidden"})
     assert settings["negation"] == ("hidden" if arm.negation else None)

@@ -36,21 +36,21 @@ def test_figures_are_means_over_pictures_with_their_intervals(done):
         assert list(each["figures"]) == list(FIGURES)
         assert each["figures"]["psnr"] == pytest.approx(intervals.mean_interval(of_arm(rows, arm, "psnr")))
         assert each["figures"]["top5"] == pytest.approx(intervals.mean_interval(of_arm(rows, arm, "top5"), (0, 1)))
-    assert table[BASELINE]["minus treg"] == {} and set(table["ldps"]["minus treg"]) == set(FIGURES) - {"cost", "passes"}
+    assert table[BASELINE]["differences"] == {} and set(table["ldps"]["differences"]) == set(FIGURES) - {"cost", "passes"}
 
 
 def test_differences_are_paired_and_corrected_for_all_of_the_table(done):
     found, rows, _, _ = done
     table = found["tables"]["boxes"]
     differences = of_arm(rows, "ldps", "psnr") - of_arm(rows, BASELINE, "psnr")
-    *spread, p = table["ldps"]["minus treg"]["psnr"]
+    *spread, p = table["ldps"]["differences"]["psnr"]
     assert spread == pytest.approx(intervals.mean_interval(differences))
-    comparisons = [value for each in table.values() for value in each["minus treg"].values()]
+    comparisons = [value for each in table.values() for value in each["differences"].values()]
     assert len(comparisons) == (len(ARMS) - 1) * (len(FIGURES) - 2)
     plain = intervals.p_value(differences)
     assert plain < p <= min(1.0, plain * len(comparisons)) + 1e-12
     shares = of_arm(rows, "null", "top1") - of_arm(rows, BASELINE, "top1")
-    assert table["null"]["minus treg"]["top1"][:3] == pytest.approx(intervals.mean_interval(shares, (-1, 1)))
+    assert table["null"]["differences"]["top1"][:3] == pytest.approx(intervals.mean_interval(shares, (-1, 1)))
 
 
 def test_kid_is_of_each_seed_apart_and_seconds_are_ddims(done):
@@ -115,7 +115,7 @@ def test_a_study_adds_figures_of_a_reconstruction_and_of_a_pictures_seeds(tmp_pa
     )
     found = report.run(study, tiny_world.models(), images=3, seeds=2, out=tmp_path)
     table = found["tables"]["boxes"]
-    assert list(table[BASELINE]["figures"]) == ["psnr", "bright", "range"] and list(table["ldps"]["minus treg"]) == ["psnr", "range"]
+    assert list(table[BASELINE]["figures"]) == ["psnr", "bright", "range"] and list(table["ldps"]["differences"]) == ["psnr", "range"]
     rows, *_ = runner.reconstruct(study, Options(images=3, seeds=2, out=tmp_path), tiny_world.models())
     own = rows[rows["arm"] == BASELINE]["bright"].to_numpy().reshape(3, 2)
     assert table[BASELINE]["figures"]["range"][0] == pytest.approx(np.ptp(own, axis=1).mean())

@@ -13,13 +13,13 @@ from .options import Device, check_device
 experiment_app = typer.Typer(help="The studies of the course.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def study(module: str, function: str, told: str, images: int = 32, least: int = 2) -> Callable[..., None]:
-    """The command of `experiments.MODULE.FUNCTION`.  told: its help.  images: how many if not given.  least: the fewest seeds it takes."""
+def study(module: str, function: str, told: str, images: int = 32) -> Callable[..., None]:
+    """The command of `experiments.MODULE.FUNCTION`.  told: its help.  images: how many if not given."""
 
     @one_line_errors
     def command(
         images: Annotated[int, typer.Option(min=2, help="How many held-out pictures.")] = images,
-        seeds: Annotated[int, typer.Option(min=least, max=1000, help="Reconstructions of each.")] = 8,
+        seeds: Annotated[int, typer.Option(min=2, max=1000, help="Reconstructions of each.")] = 8,
         out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
         device: Device = "cpu",
     ) -> None:
@@ -37,7 +37,10 @@ def names(text: str | None) -> list[str] | None:
 
 
 def study_of_arms(module: str, told: str, images: int = 48, seeds: int = 2, least: int = 1) -> Callable[..., None]:
-    """The command of `experiments.MODULE.run`, a study on the shared parts.  Arguments as of `study`."""
+    """The command of `experiments.MODULE.run`, a study on the shared parts.
+
+    told: its help.  images, seeds: how many if not given.  least: the fewest seeds that it takes.
+    """
 
     @one_line_errors
     def command(
@@ -72,12 +75,18 @@ def experiment() -> None:
     """The studies of the course."""
 
 
-of_phase = "Which symmetric copy phase retrieval finds: with text, without, and by HIO."
 experiment_app.command("quick")(study("quick", "run", "The paper's main comparison, in minutes."))
-experiment_app.command("phase")(study("phase", "run", of_phase, least=1))
 
 STUDIES = {
     "accuracy": study_of_arms("accuracy", "How near every solver comes to the truth, told the true class, and what it costs; hours."),
+    "other-class": study_of_arms("other_class", "What a wrong text makes of a measurement: one that could be true, one that contradicts."),
+    "ambiguity": study_of_arms("ambiguity", "How far reconstructions of one measurement spread, with text and without.", 48, 10, 2),
+    "phase": study_of_arms("phase", "Which symmetric copy phase retrieval finds, by text, without, and by HIO; and gamma.", 32, 8),
+    "parts": study_of_arms("parts", "TReg taken apart: each part exchanged alone, at two guidance scales."),
+    "negation": study_of_arms("negation", "Which direction of adaptive negation does what, how far, when, beside which null text.", 24),
+    "wording": study_of_arms("wording", "The right text in other words, misspelt, too general, too long; and a wrong one.", 46),
+    "convergence": study_of_arms("convergence", "Whether the alternation settles, and what the number of steps does.", 16),
+    "robustness": study_of_arms("robustness", "More noise, wrong noise, a wrong kernel, JPEG, photons, other pictures.", 24),
 }
 for name, command in STUDIES.items():
     experiment_app.command(name)(command)

@@ -22,8 +22,22 @@ from . import measurements
 from .coordinates import ON_PIXELS, WITHOUT_TEXT, changed, start_of
 from .measurements import Measurement
 from .pictures import Pictures
+from .taken_apart import taken_apart
 
-__all__ = ["ALONE", "OF_STUDIES", "Arm", "Batch", "Models", "ddim", "fingerprint", "hash_of", "settings_of", "solver_of", "takes"]
+__all__ = [
+    "ALONE",
+    "OF_STUDIES",
+    "Arm",
+    "Batch",
+    "Models",
+    "base_of",
+    "ddim",
+    "fingerprint",
+    "hash_of",
+    "settings_of",
+    "solver_of",
+    "takes",
+]
 
 ALONE = {"hio": ("phase",), "null_text": ("sr", "blur", "boxes", "gamma", "phase")}
 """The solvers whose instruments are others than the linear ones, with those in NONLINEAR all."""
@@ -86,13 +100,18 @@ def ddim(
     return diffusion.sample(prior, texts, null_prompt=null_prompt, steps=steps, guidance_scale=guidance_scale, seed=seed, size=size)
 
 
-OF_STUDIES: dict[str, tuple[Callable[..., Iterator[Step]], str]] = {"ddim": (ddim, "treg")}
+OF_STUDIES: dict[str, tuple[Callable[..., Iterator[Step]], str]] = {"ddim": (ddim, "treg"), "taken apart": (taken_apart, "treg")}
 """{name: (function, the solver whose recommended settings it takes)} of what only studies use; a study may add its own."""
 
 
 def solver_of(name: str) -> Callable[..., Iterator[Step]]:
     """The function."""
     return OF_STUDIES[name][0] if name in OF_STUDIES else SOLVERS[checks.one_of("solver", name, SOLVERS)]
+
+
+def base_of(name: str) -> str:
+    """The solver of `SOLVERS` whose settings it takes."""
+    return OF_STUDIES[name][1] if name in OF_STUDIES else name
 
 
 def takes(solver: str, instrument: str) -> bool:
@@ -108,7 +127,7 @@ def settings_of(arm: Arm, prior: DiffusionPrior, side: int, steps: int | None = 
     Where the text is the null text, guidance changes nothing but the time, and is left out.  steps: fewer, for a trial; of a solver without
     a prior, its own number stays.
     """
-    solver = OF_STUDIES[arm.solver][1] if arm.solver in OF_STUDIES else arm.solver
+    solver = base_of(arm.solver)
     parameters = inspect.signature(solver_of(arm.solver)).parameters
     settings = start_of(solver, prior.recommended.get(solver, {}), is_linear(arm.measurement.operator(side)))
     if steps is not None and solver not in WITHOUT_TEXT:

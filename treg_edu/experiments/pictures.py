@@ -4,15 +4,17 @@ import difflib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from .. import checks
 from .. import images as shipped
 from . import photographs
 
-__all__ = ["Pictures", "chosen_classes", "load"]
+__all__ = ["Pictures", "check", "chosen_classes", "load"]
 
 SHUFFLE = 0
 
@@ -54,15 +56,29 @@ def load(data: str = "emoji", classes: Sequence[str] | None = None, count: int =
     """
     if data != "emoji":
         return photographed(data, classes, count, side, texts)
+    rows = drawings(classes, count, texts)
+    names = [f"{style}/{concept}" for style, concept in zip(rows["style"], rows["concept"])]
+    choices = list(dict.fromkeys(shipped.captions()["label"]))
+    return Pictures(shipped.decode(rows, side), names, rows["label"].tolist(), choices)
+
+
+def check(data: str, classes: Sequence[str] | None, count: int, texts: str | None) -> None:
+    """What of `load`'s arguments can be looked at before anything is read."""
+    if data == "emoji":
+        drawings(classes, count, texts)
+    else:
+        checks.integer("images", count, 2)
+        checks.expect(Path(data).is_dir(), "data", repr(data), "'emoji', or a folder of pictures", checks.MissingFileError)
+
+
+def drawings(classes: Sequence[str] | None, count: int, texts: str | None) -> pd.DataFrame:
+    """The chosen rows of `captions()`."""
     checks.expect(texts is None, "texts", repr(texts), "none with --data emoji, whose pictures have their labels")
     rows = shipped.of_split(shipped.captions(), "test")
-    choices = list(dict.fromkeys(shipped.captions()["label"]))
     if classes is not None:
         rows = rows[rows["label"].isin(chosen_classes(classes, sorted(set(rows["label"]))))]
     count = checks.integer("images", count, 2, len(rows))
-    rows = rows.iloc[np.random.default_rng(SHUFFLE).permutation(len(rows))[:count]]
-    names = [f"{style}/{concept}" for style, concept in zip(rows["style"], rows["concept"])]
-    return Pictures(shipped.decode(rows, side), names, rows["label"].tolist(), choices)
+    return rows.iloc[np.random.default_rng(SHUFFLE).permutation(len(rows))[:count]]
 
 
 def chosen_classes(wanted: Sequence[str], there: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from ..judge import Judge, load_judge
 from ..priors import LatentDiffusion, load_prior
 from . import common
 from .common import SIGMA, Arm, Column, Interval
+from .texts import by_measurement
 
 __all__ = ["ARMS", "claims", "demo", "other_texts", "run"]
 
@@ -47,15 +48,8 @@ def other_texts(operator: operators.SuperResolution, x: torch.Tensor, labels: Se
     A wrong text that could be true, as macarons for ice cream in the paper.
     """
     trained, rows = pictures.load("train")
-    names = sorted(set(rows["label"]))
-    of_concept = {name: rows.index[rows["label"] == name].to_list() for name in names}
-    coarse = torch.stack([operator.A(trained[of_concept[name]]).mean(0).flatten() for name in names])
-    distance = torch.cdist(operator.A(x).flatten(1), coarse)
-    for i, label in enumerate(labels):
-        for j, name in enumerate(names):
-            if set(name.split()) & set(label.split()):  # "dog face" is the same thing as "dog"
-                distance[i, j] = float("inf")
-    return [names[j] for j in distance.argmin(1)]
+    references = {name: trained[own.to_list()] for name, own in rows.groupby("label").groups.items()}
+    return by_measurement(operator, x, labels, references)
 
 
 def grade(judge: Judge, operator: Any, y: torch.Tensor, x: torch.Tensor, x_hats: torch.Tensor, text: str) -> dict[str, Any]:

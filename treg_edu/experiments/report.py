@@ -1,4 +1,4 @@
-"""From rows to tables: means over pictures with intervals, and each arm's paired differences to TReg, corrected for their number."""
+"""From rows to tables: means over pictures with intervals, and each arm's paired differences to one of them, corrected for their number."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,15 @@ from .arms import Models
 from .grading import FIGURES, Figure, features_of
 from .intervals import Interval, holm, kid_parts, mean_interval, p_value
 from .measurements import CHANGES
-from .runner import BASELINE, DDIM, Options, Setting, Study, reconstruct
+from .runner import DDIM, Options, Setting, Study, reconstruct
 
-__all__ = ["compared", "per_picture", "run", "tables"]
+__all__ = ["compared", "per_picture", "run", "tables", "truths"]
 
-NOTE = """[low, high]: 95 % over pictures.  * differs from TReg, p < 0.05 after Holm's correction over the table.
-KID, on the judge's features, is unbiased and may be negative.  FID is not shown: with so few pictures it mostly measures their number."""
+NOTES = {
+    "": "[low, high]: 95 % over pictures.  * differs from 0, p < 0.05 after Holm's correction over the table.",
+    "kid": "KID, on the judge's features, is unbiased and may be negative.  FID is not shown: with so few pictures it tells how few.",
+}
+"""{figure: what is said where it is shown}."""
 
 
 def run(study: Study, models: Models | None = None, **given: Any) -> dict[str, Any] | None:
@@ -50,7 +53,8 @@ def reported(study: Study, options: Options, rows: pd.DataFrame, setting: Settin
         "unreadable files": setting.pictures.skipped,
         "diverged": int(rows["diverged"].sum()),
         "arms": {arm: json.loads(part["settings"].iloc[0]) for (_, arm), part in rows.groupby(["measurement", "arm"], sort=False)},
-        "tables": tables(per_picture(study, rows, setting), figures),
+        "baseline": study.baseline,
+        "tables": tables(per_picture(study, rows, setting), figures, study.baseline),
     }
 
 
@@ -79,19 +83,24 @@ def kid_of(part: pd.DataFrame, setting: Setting) -> Any:
     """KID's parts of one arm's rows, NaN with fewer than 3 pictures."""
     if len(setting.pictures) < 3:
         return float("nan")
-    change = part["change"].iloc[0]
-    real = setting.models.judge.embed_images(CHANGES[change](setting.pictures.x) if change else setting.pictures.x).cpu()
+    real = setting.models.judge.embed_images(truths(part, setting)).cpu()
     of_seeds = [features_of(own) for _, own in part.groupby(part["seed"] % 1000)]
     return kid_parts(torch.stack(of_seeds), real)
 
 
-def tables(of_pictures: Mapping[str, Mapping[str, pd.DataFrame]], figures: Mapping[str, Figure]) -> dict[str, Any]:
-    """{measurement: {arm: {"figures": {name: (mean, low, high)}, "minus treg": {name: (mean, low, high, p after Holm)}}}}."""
+def truths(rows: pd.DataFrame, setting: Setting) -> torch.Tensor:
+    """What was measured for the rows of one arm: the pictures, changed as it says, (N, 3, H, W)."""
+    change = rows["change"].iloc[0]
+    return CHANGES[change](setting.pictures.x) if change else setting.pictures.x
+
+
+def tables(of_pictures: Mapping[str, Mapping[str, pd.DataFrame]], figures: Mapping[str, Figure], baseline: str) -> dict[str, Any]:
+    """{measurement: {arm: {"figures": {name: (mean, low, high)}, "differences": {name: (mean, low, high, p after Holm)}}}}."""
     found = {}
     for measurement, arms in of_pictures.items():
-        minus = compared(arms, figures)
+        minus = compared(arms, figures, baseline)
         found[measurement] = {
-            arm: {"figures": {name: interval(frame, name, figure) for name, figure in figures.items()}, "minus treg": minus.get(arm, {})}
+            arm: {"figures": {name: interval(frame, name, figure) for name, figure in figures.items()}, "differences": minus.get(arm, {})}
             for arm, frame in arms.items()
         }
     return found
@@ -104,17 +113,17 @@ def interval(frame: pd.DataFrame, name: str, figure: Figure) -> Interval | None:
     return mean_interval(frame[name], figure.limits)
 
 
-def compared(arms: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:
-    """{arm: {figure: (mean, low, high, p)}} of the differences to TReg, picture by picture; p after Holm's correction over all of them.
+def compared(arms: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure], baseline: str) -> dict[str, dict[str, Any]]:
+    """{arm: {figure: (mean, low, high, p)}} of the differences to the baseline, picture by picture; p after Holm's correction over all.
 
     Figures for which neither more nor less is better, such as seconds, are not compared.
     """
-    if BASELINE not in arms:
+    if baseline not in arms:
         return {}
-    base, told = arms[BASELINE], []
+    base, told = arms[baseline], []
     for arm, frame in arms.items():
         for name, figure in figures.items():
-            if arm == BASELINE or not figure.better or interval(frame, name, figure) is None or interval(base, name, figure) is None:
+            if arm == baseline or not figure.better or interval(frame, name, figure) is None or interval(base, name, figure) is None:
                 continue
             limits = None if figure.limits is None else (figure.limits[0] - figure.limits[1], figure.limits[1] - figure.limits[0])
             differences = (frame[name] - base[name]).to_numpy()
@@ -137,14 +146,20 @@ def show(study: Study, report: Mapping[str, Any]) -> None:
         for arm, each in arms.items():
             table.add_row(arm, *(cell(each["figures"][name], figure) for name, figure in figures.items()))
         console.print(table)
-        shown = {name: figure for name, figure in figures.items() if any(name in each["minus treg"] for each in arms.values())}
-        minus = Table("minus TReg", *(figure.title for figure in shown.values()), title=f"{study.name}, {measurement}: paired differences")
+        shown = {name: figure for name, figure in figures.items() if any(name in each["differences"] for each in arms.values())}
+        minus = Table(
+            f"minus {study.baseline}",
+            *(figure.title for figure in shown.values()),
+            title=f"{study.name}, {measurement}: paired differences",
+        )
         for arm, each in arms.items():
-            if each["minus treg"]:
-                minus.add_row(arm, *(cell(each["minus treg"].get(name), figure) for name, figure in shown.items()))
+            if each["differences"]:
+                minus.add_row(arm, *(cell(each["differences"].get(name), figure) for name, figure in shown.items()))
         if minus.row_count:
             console.print(minus)
-    print(NOTE)
+    for name, note in NOTES.items():
+        if not name or name in figures:
+            print(note)
     if report["diverged"]:
         print(f"{report['diverged']} reconstructions diverged, and are graded as black pictures")
 

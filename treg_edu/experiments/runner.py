@@ -17,7 +17,7 @@ from ..diffusion import Step
 from ..priors import DiffusionPrior
 from ..solvers import SOLVERS
 from . import pictures as picture_files
-from .arms import Arm, Batch, Models, hash_of, settings_of, solver_of, takes
+from .arms import Arm, Batch, Models, base_of, hash_of, settings_of, solver_of, takes
 from .coordinates import WITHOUT_TEXT
 from .grading import Figure, Grader
 from .measurements import INSTRUMENTS
@@ -29,7 +29,7 @@ __all__ = ["BASELINE", "DDIM", "KEY", "Options", "Setting", "Study", "Watcher", 
 BATCH = 16
 KEY = ("measurement", "arm", "picture", "text", "seed", "hash")
 BASELINE, DDIM = "treg", "DDIM"
-"""The arms that every other is compared with, in quality and in seconds."""
+"""The arms that the others are compared with, in quality unless a study says otherwise, and in seconds."""
 
 Texts = Mapping[str, Callable[[Pictures, Arm], Sequence[str]]]
 
@@ -79,20 +79,23 @@ class Study:
     """A question, as a table of arms.
 
     name: of its files.  arms: for a setting.  texts: {name: for each picture}, besides "true" and "null".
-    columns: more to grade each reconstruction by; watcher: the same, for what only the run itself shows; of_pictures: for what only all
-    seeds of a picture together show, from the rows of one arm, {column: one value a picture, in their order}.
+    columns: more to grade each reconstruction by.  watcher: the same, for what only the run itself shows; made with the solver's settings.
+    of_pictures: for what all seeds of a picture show together, from the rows of one arm: {column: one value a picture, in their order}.
     figures: how tables show these.  shown: the names of the figures in its tables; all that every table has, and its own, if empty.
-    least_seeds: the fewest that it makes sense with.
+    baseline: the arm that each other of its measurement is compared with.  classes: for `data`, the labels it is restricted to, None for
+    all.  least_seeds: the fewest that it makes sense with.
     """
 
     name: str
     arms: Callable[[Setting], Sequence[Arm]]
     texts: Texts | None = None
     columns: Callable[[Arm, Batch, torch.Tensor], dict[str, Any]] | None = None
-    watcher: Callable[[Arm, Batch], Watcher] | None = None
+    watcher: Callable[[Arm, Batch, dict[str, Any]], Watcher] | None = None
     of_pictures: Callable[[pd.DataFrame, Setting], dict[str, Any]] | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     shown: Sequence[str] = ()
+    baseline: str = BASELINE
+    classes: Callable[[str], Sequence[str] | None] | None = None
     least_seeds: int = 1
 
 
@@ -102,14 +105,14 @@ def reconstruct(study: Study, options: Options, models: Models | None = None) ->
     Of several processes, the one that finishes last has all rows.
     """
     rank, world, local = share()
-    check(study, options)
+    options = checked(study, options)
     folder = files.results_folder("out", options.out)
     device = f"cuda:{local}" if options.device == "cuda" and world > 1 else options.device
     models = models or Models(options.prior, device)
     side = square(models.prior)
     pictures = picture_files.load(options.data, options.classes, options.images, side, options.texts)
     setting = Setting(models.prior, pictures, models)
-    arms = chosen(study.arms(setting), options, models)
+    arms = chosen(study, options, setting)
     plan = planned(study, arms, setting, options)
     store = Store(folder, study.name, KEY)
     there = set(map(tuple, store.read()[list(KEY)].itertuples(index=False)))
@@ -127,16 +130,19 @@ def share() -> tuple[int, int, int]:
     return rank, max(world, 1), local
 
 
-def check(study: Study, options: Options) -> None:
-    """The options that can be looked at before anything is loaded."""
+def checked(study: Study, options: Options) -> Options:
+    """The options, as far as they can be looked at before anything is loaded; with the classes that the study is restricted to."""
     checks.integer("seeds", options.seeds, study.least_seeds, 1000)
-    checks.integer("images", options.images, 2)
     for name in options.solvers or ():
         checks.one_of("solvers", name, SOLVERS)
     for name in options.instruments or ():
         checks.one_of("instruments", name, INSTRUMENTS)
     if options.steps is not None:
         checks.integer("steps", options.steps)
+    if options.classes is None and study.classes is not None:
+        options = replace(options, classes=study.classes(options.data))
+    picture_files.check(options.data, options.classes, options.images, options.texts)
+    return options
 
 
 def square(prior: DiffusionPrior) -> int:
@@ -146,14 +152,15 @@ def square(prior: DiffusionPrior) -> int:
     return height
 
 
-def chosen(arms: Sequence[Arm], options: Options, models: Models) -> list[Arm]:
+def chosen(study: Study, options: Options, setting: Setting) -> list[Arm]:
     """The arms that are to be run: those whose solver was asked for, takes the instrument, and has a prior.  The baselines stay."""
+    arms, models = study.arms(setting), setting.models
     names = [(arm.measurement.name, arm.name) for arm in arms]
     assert len(set(names)) == len(names), "two arms of one measurement share a name"
     wanted = [arm for arm in arms if options.instruments is None or arm.measurement.instrument in options.instruments]
     left = sorted({arm.measurement.instrument for arm in arms})
     checks.expect(wanted, "instruments", ", ".join(options.instruments or ()), f"some of {', '.join(left)}, which this study measures with")
-    asked = [arm for arm in wanted if options.solvers is None or arm.solver in options.solvers or arm.name in (BASELINE, DDIM)]
+    asked = [arm for arm in wanted if options.solvers is None or arm.solver in options.solvers or arm.name in (study.baseline, DDIM)]
     missing = sorted({arm.solver for arm in asked if models.of(arm.solver) is None})
     if missing:
         warnings.warn(f"prior: {', '.join(missing)} work on pixels, and there is no such prior here; left out", stacklevel=3)
@@ -195,7 +202,7 @@ def planned(study: Study, arms: Sequence[Arm], setting: Setting, options: Option
 
 def texts_of(study: Study, arm: Arm, pictures: Pictures, settings: Mapping[str, Any]) -> Sequence[str]:
     """What the solver is told of each picture."""
-    if arm.solver in WITHOUT_TEXT:
+    if base_of(arm.solver) in WITHOUT_TEXT:
         return [""] * len(pictures)
     if arm.text == "true":
         return pictures.labels
@@ -238,7 +245,7 @@ def solved(study: Study, job: Sequence[Row], setting: Setting, grader: Grader) -
     operator = arm.measurement.operator(pictures.side)
     batch = Batch(pictures, which, [row.seed for row in job], x, y, operator, [row.text for row in job], prior)
     given = {} if arm.given is None else arm.given(batch)
-    watcher = None if study.watcher is None else study.watcher(arm, batch)
+    watcher = None if study.watcher is None else study.watcher(arm, batch, settings)
     with counting(prior, operator) as (counted, counts):
         began = time.perf_counter()
         for step in solver_of(arm.solver)(prior, counted, y, list(batch.texts), seed=list(batch.seeds), **settings, **given):

@@ -16,7 +16,7 @@ from ..operators import is_linear, misfit
 from ..priors import DiffusionPrior
 from .common import Problem, pose
 
-__all__ = ["treg"]
+__all__ = ["pixel_solver", "treg"]
 
 
 def treg(
