@@ -37,6 +37,10 @@ SHORT = {
 """{solver: the settings of a short run}; {"steps": 4} of every other, with sigma for those that take it."""
 
 
+THROUGH_THE_NETWORK = {"dps", "ldps", "null_text", "p2l", "pigdm", "psld", "resample", "treg"}
+"""The solvers with a gradient through the U-Net, TReg in its latent-DPS branch alone."""
+
+
 def short(name, **settings):
     chosen = {"steps": 4, **SHORT.get(name, {}), **settings}
     return chosen | ({"sigma": SIGMA} if "sigma" in parameters(name) and "sigma" not in settings else {})
@@ -102,6 +106,28 @@ def test_a_sample_alone_is_the_sample_of_a_batch(name, kind):
     for i in (0, 3):
         alone = te.solve(name, WORLD, operator, y[i : i + 1], prompts[i], progress=False, seed=3 + i, **short(name))
         torch.testing.assert_close(alone, together[i : i + 1], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", te.SOLVERS)
+def test_nothing_of_autograds_graph_is_held_while_a_step_is_looked_at(name):
+    """Of what autograd saved for a way back, all is let go before the step is yielded."""
+    made, held = [], []
+
+    class Saved:
+        def __init__(self, tensor):
+            self.tensor = tensor
+            made.append(1)
+            held.append(1)
+
+        def __del__(self):
+            held.pop()
+
+    operator = an_instrument(name)
+    settings = short(name) | ({"dps_step_size": 1.0} if name == "treg" else {})
+    with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+        for _ in te.SOLVERS[name](WORLD, operator, measured(operator, 2), "fox", **settings):
+            assert not held
+    assert bool(made) == (name in THROUGH_THE_NETWORK)
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,16 @@ def test_a_batch_size_that_is_none(wrong):
     world = GaussianPrior(smooth_covariance())
     with pytest.raises(te.checks.ArgumentError, match="^batch_size: got "):
         te.solve("ldps", world, SuperResolution(2), torch.rand(2, 3, 2, 2, dtype=torch.float64), batch_size=wrong)
+
+
+def test_one_generator_for_all_samples_is_not_split():
+    """What it draws for a sample depends on those before; a generator for each may be split."""
+    world, y = GaussianPrior(smooth_covariance()), SuperResolution(2).A(torch.rand(3, 3, 4, 4, dtype=torch.float64))
+    with pytest.raises(te.checks.ArgumentError, match=r"^seed: got one torch.Generator, expected an int, or a list of one for each sample"):
+        te.solve("ldps", world, SuperResolution(2), y, steps=2, progress=False, batch_size=2, seed=torch.Generator())
+    each, whole, single = (
+        te.solve("ldps", world, SuperResolution(2), y, steps=2, progress=False, batch_size=size, seed=seed)
+        for size, seed in ((2, te.noise.generators(4, 3)), (None, 4), (3, torch.Generator().manual_seed(4)))
+    )
+    torch.testing.assert_close(each, whole)
+    torch.testing.assert_close(single[:1], whole[:1])

@@ -41,3 +41,9 @@ def test_what_is_no_world_is_refused():
         GaussianPrior(-torch.eye(3), size=1)
     with pytest.raises(te.checks.ArgumentError, match="^y: got a batch of 2"):
         GaussianPrior(torch.eye(3), size=1).posterior(te.operators.Inpainting.box(2, 0, 0, 1, 1), torch.zeros(2, 3, 1, 1), 0.1)
+
+
+def test_nothing_is_recommended_and_asking_is_no_error():
+    """As of every other prior: `**prior.recommended[name]` runs."""
+    world = GaussianPrior(smooth_covariance())
+    assert all(world.recommended[name] == {} for name in te.SOLVERS) and not world.recommended

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .. import checks
-from .base import as_list
+from .base import Recommended, as_list
 from .pixel_diffusion import PixelDiffusion
 
 __all__ = ["GaussianPrior", "dense_matrix", "smooth_covariance"]
@@ -37,7 +37,7 @@ class GaussianPrior(PixelDiffusion):
         checks.expect(least > 0, "covariance", f"an eigenvalue of {least:.2g}", "a positive definite matrix")
         alphas = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)  # the schedule of Ho et al. 2020
         self.scheduler: Any = SimpleNamespace(alphas_cumprod=alphas, final_alpha_cumprod=torch.ones((), dtype=torch.float64))
-        self.recommended, self.clip, self.unet = {}, None, None  # type: ignore[assignment]
+        self.recommended, self.clip, self.unet = Recommended(), None, None  # type: ignore[assignment]
 
     @property
     def device(self) -> torch.device:

@@ -127,6 +127,9 @@ def _in_parts(y: Any, prompt: Any, settings: dict[str, Any], batch_size: int | N
     if batch_size is None or not isinstance(y, torch.Tensor) or y.ndim == 0:  # what is no measurement is the solver's to refuse
         return [(y, prompt, settings)]
     size, batch = checks.integer("batch_size", batch_size), len(y)
+    drawn_in_order = isinstance(settings.get("seed"), torch.Generator) and size < batch
+    expected = "an int, or a list of one for each sample: what one generator draws for a sample would depend on batch_size"
+    checks.expect(not drawn_in_order, "seed", "one torch.Generator", expected)
     first = checks.as_integer(settings.get("seed", 0))
     if first is not None:
         settings = settings | {"seed": list(range(first, first + batch))}
