@@ -169,6 +169,17 @@ def test_the_step_falls_linearly_over_the_levels(monkeypatch):
     assert etas == pytest.approx([8e-4 * 0.5 * (1 - 0.8 * i / 4) for i in range(4)])
 
 
+def test_two_hamiltonian_steps_written_out():
+    """From a velocity that is the first of the noise; the second step goes on with the first one's velocity."""
+    v, first, second = noise = torch.randn(3, 2, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z, m, eta = torch.ones(2, 3, 2, 2, dtype=torch.float64), 0.7, 0.1
+    expected = z
+    for fresh in (first, second):
+        v = m * v + eta**0.5 * torch.sin(expected) + (2 * (1 - m)) ** 0.5 * fresh
+        expected = expected + eta**0.5 * v
+    torch.testing.assert_close(hamiltonian(z, torch.sin, eta, noise.transpose(0, 1), momentum=m), expected)
+
+
 def test_without_momentum_hamiltonian_is_langevin():
     noise = torch.randn(2, 6, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     z = torch.ones(2, 3, 2, 2, dtype=torch.float64)
