@@ -37,7 +37,7 @@ class GaussianPrior(PixelDiffusion):
         checks.expect(least > 0, "covariance", f"an eigenvalue of {least:.2g}", "a positive definite matrix")
         alphas = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)  # the schedule of Ho et al. 2020
         self.scheduler: Any = SimpleNamespace(alphas_cumprod=alphas, final_alpha_cumprod=torch.ones((), dtype=torch.float64))
-        self.recommended, self.clip, self.unet = Recommended(), None, None  # type: ignore[assignment]
+        self.recommended, self.clip, self.unet = Recommended(), None, None
 
     @property
     def device(self) -> torch.device:
