@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .. import checks
 
-__all__ = ["DiffusionPrior", "as_list", "latent_sides", "resized"]
+__all__ = ["DiffusionPrior", "Recommended", "as_list", "latent_sides", "resized"]
 
 
 class Recommended(dict[str, dict[str, Any]]):
