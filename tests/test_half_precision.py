@@ -71,6 +71,14 @@ def test_a_small_gradient_finds_its_way_back_through_float16():
     torch.testing.assert_close(pull_back(gradient, made, source), 2 * source.detach() * gradient, rtol=2e-3, atol=0)
 
 
+def test_one_source_of_a_whole_batch_gets_the_sum():
+    with torch.enable_grad():
+        source = torch.linspace(-1, 1, 4).view(1, 4).requires_grad_()
+        made = (source.expand(2, 4).half() ** 2).float()
+    gradient = torch.tensor([[1.0], [3.0]]).expand(2, 4)
+    torch.testing.assert_close(pull_back(gradient, made, source), 8 * source.detach(), rtol=2e-3, atol=0)
+
+
 @pytest.mark.parametrize("gradient", [torch.zeros(2, 4), torch.full((2, 4), torch.nan)])
 def test_no_gradient_is_no_gradient_and_nonsense_stays_nonsense(gradient):
     with torch.enable_grad():

@@ -62,6 +62,8 @@ def pull_back(gradient: torch.Tensor, made: torch.Tensor, source: torch.Tensor) 
     float16, whose least number is 6e-8, would make much of a small g 0.  In wider dtypes this changes no digit.
     """
     largest = gradient.abs().flatten(1).amax(1)
+    if len(source) != len(gradient):  # one source of all samples: one k
+        largest = largest.amax(0, keepdim=True)
     scale = torch.where(largest > 0, largest, 1).to(torch.promote_types(largest.dtype, torch.float32)).log2().ceil().exp2()
     scaled = gradient / scale.view(-1, *[1] * (gradient.ndim - 1))
     (pulled,) = torch.autograd.grad(made, source, scaled.to(made.dtype))
