@@ -8,7 +8,7 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := dev,train
+EXTRAS := dev,train,lcm
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb))
 
 # glibc otherwise returns every large tensor to the kernel and faults its pages in anew, at every step of a training on CPU.

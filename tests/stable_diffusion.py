@@ -66,7 +66,7 @@ def scheduler_or_pndm(scheduler):
 
 def prior_of(parts, scheduler=None):
     """`LatentDiffusion` of the networks."""
-    scheduler = te.priors.scheduler_of(scheduler_or_pndm(scheduler).config)
+    scheduler = te.priors.scheduler_of(scheduler_or_pndm(scheduler))
     return te.LatentDiffusion(**parts, scheduler=scheduler, image_mean=[0.5] * 3, image_std=[0.25] * 3)
 
 

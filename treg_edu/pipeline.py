@@ -24,6 +24,7 @@ from treg_edu.diffusion import Step
 from treg_edu.operators import misfit
 from treg_edu.priors import LatentDiffusion, scheduler_of
 from treg_edu.priors.loading import clip_of, load_clip
+from treg_edu.priors.model_files import chosen_variant
 from treg_edu.solvers import SOLVERS
 
 __all__ = ["OffloadedDiffusion", "TRegPipeline", "TRegPipelineOutput"]
@@ -32,6 +33,7 @@ OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26
 """Of the pixels that OpenAI's and LAION's CLIPs take."""
 RENAMED = {"steps": "num_inference_steps", "null_prompt": "negative_prompt", "seed": "generator", "y": "measurement"}
 """{argument of a solver: its name here, which is diffusers'}"""
+UNUSED = ("safety_checker", "requires_safety_checker", "feature_extractor", "image_encoder")
 OUTPUT_TYPES = ("pil", "np", "pt")
 TENSORS = {"latents": "z_next", "pred_original_sample": "z0", "prompt_embeds": "text_embedding", "negative_prompt_embeds": "null_embedding"}
 """{tensor that a callback may ask for: the entry of `Step` that it is}"""
@@ -115,13 +117,20 @@ class TRegPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoad
         """A Stable Diffusion folder or hub model, or one that `save_pretrained` wrote.  Pickled weights are refused.
 
         clip: a CLIP, a folder or a hub name; None for none.  If it is not given, that of the folder, or OpenAI's CLIP ViT-L/14, as in
-        `load_prior`.  settings: as in diffusers, such as dtype (once torch_dtype), variant, scheduler.
+        `load_prior`.  settings: as in diffusers, such as dtype (once torch_dtype), scheduler, or variant, which need not be told of a local
+        folder that has nothing else.  A safety checker is not loaded.
         """
         source = str(pretrained_model_name_or_path)
         _refuse_pickles(Path(source))
         if "clip" not in settings and "clip" not in cls.load_config(source):
             settings["clip"] = clip_of(Path(source))
-        return super().from_pretrained(source, **{"use_safetensors": True} | settings)
+        defaults = {"use_safetensors": True, "variant": chosen_variant(Path(source) / "unet")}
+        return super().from_pretrained(source, **defaults | settings)
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: Mapping[str, Any], **settings: Any) -> Any:
+        """As in diffusers, but for the parts that a Stable Diffusion has and this pipeline never uses, which it would warn of."""
+        return super().extract_init_dict({name: value for name, value in config_dict.items() if name not in UNUSED}, **settings)
 
     @classmethod
     def from_pipe(
@@ -161,7 +170,7 @@ class TRegPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoad
             unet=self.unet,
             tokenizer=self.tokenizer,
             text_encoder=self.text_encoder,
-            scheduler=scheduler_of(self.scheduler.config),
+            scheduler=scheduler_of(self.scheduler),
             clip=self.clip,
             image_mean=self.config.image_mean,
             image_std=self.config.image_std,

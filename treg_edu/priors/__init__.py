@@ -3,6 +3,7 @@
 from .base import DiffusionPrior
 from .gaussian import GaussianPrior, dense_matrix, smooth_covariance
 from .latent_diffusion import LatentDiffusion
+from .lcm import with_lcm_lora
 from .loading import load_prior, training_size
 from .pixel_diffusion import PixelDiffusion
 from .schedulers import scheduler_of
@@ -17,4 +18,5 @@ __all__ = [
     "scheduler_of",
     "smooth_covariance",
     "training_size",
+    "with_lcm_lora",
 ]

@@ -174,12 +174,8 @@ class DiffusionPrior(ABC):
         scheduler = copy.copy(self.scheduler)  # set_timesteps changes it, and a panel's thread may be walking another list
         scheduler.set_timesteps(steps)
         ts = scheduler.timesteps.tolist()[:steps]  # for some counts "trailing" spacing is one too long, by rounding
-        checks.expect(
-            ts[0] < len(self.scheduler.alphas_cumprod),
-            "steps",
-            f"{steps}, which this prior's schedule starts at t = {ts[0]}, past its last timestep",
-            "fewer",
-        )
+        past = max(0, ts[0] - (len(self.scheduler.alphas_cumprod) - 1))  # of as many steps as timesteps, whose offset finds no room
+        ts = [t - past for t in ts]
         return list(zip(ts, [*ts[1:], -1], strict=True))
 
     def alpha_bar(self, t: int) -> torch.Tensor:

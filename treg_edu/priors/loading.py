@@ -24,19 +24,31 @@ PIXEL, PATCH_SIZE = "pixel", "patch_size"
 
 @overload
 def load_prior(
-    name: None = None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | Path | None = None
+    name: None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    clip: str | Path | None = None,
+    variant: str | None = None,
 ) -> LatentDiffusion: ...
 
 
 @overload
 def load_prior(
-    name: Literal["pixel"], device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | Path | None = None
+    name: Literal["pixel"],
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    clip: str | Path | None = None,
+    variant: str | None = None,
 ) -> PixelDiffusion: ...
 
 
 @overload
 def load_prior(
-    name: str | Path | None, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, clip: str | Path | None = None
+    name: str | Path | None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    clip: str | Path | None = None,
+    variant: str | None = None,
 ) -> DiffusionPrior: ...
 
 
@@ -45,6 +57,7 @@ def load_prior(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     clip: str | Path | None = None,
+    variant: str | None = None,
 ) -> DiffusionPrior:
     """A bundled prior, or any Stable Diffusion folder or hub model, named by the user.
 
@@ -53,6 +66,8 @@ def load_prior(
     dtype: torch.float32, or on a GPU torch.bfloat16 or torch.float16.
     clip: the CLIP whose text tower the model uses, a folder or hub name; None means `clip/` inside the folder if there is one, and
     otherwise that of `data/prior` for a pixel prior, CLIP ViT-L/14, which Stable Diffusion 1.x uses, for a latent one.
+    variant: "fp16" for a hub model's files of that name.  A local folder that has nothing else is read without being told.
+    A safety checker is not loaded.  Weights that are there as pickles alone are refused.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from diffusers.utils import is_accelerate_available
@@ -65,8 +80,8 @@ def load_prior(
     recommended = _recommended(folder / RECOMMENDED)
     clip_model, image_mean, image_std = load_clip(clip_of(folder, patch_size) if clip is None else clip, dtype)
     # Without accelerate, which training alone needs, diffusers would warn that it cannot save memory while it reads the weights.
-    of_diffusers: dict[str, Any] = {"torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}
-    of_transformers: dict[str, Any] = {"dtype": dtype, "ignore_mismatched_sizes": True}  # `weights` tells them
+    of_diffusers: dict[str, Any] = {"variant": variant, "torch_dtype": dtype, "low_cpu_mem_usage": is_accelerate_available()}
+    of_transformers: dict[str, Any] = {"variant": variant, "dtype": dtype, "ignore_mismatched_sizes": True}  # `weights` tells them
     with without_reports():
         vae = None if patch_size else weights(AutoencoderKL, "name", source, "vae", **of_diffusers)
         unet = weights(UNet2DConditionModel, "name", source, "unet", **of_diffusers)

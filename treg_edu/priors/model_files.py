@@ -8,15 +8,17 @@ from typing import Any
 
 from .. import checks
 
-__all__ = ["check_files", "fitting_tokenizer", "readable", "weights", "without_reports"]
+__all__ = ["check_files", "chosen_variant", "fitting_tokenizer", "readable", "weights", "without_reports"]
 
 
-def weights(kind: Any, name: str, source: str | Path, part: str = "", **settings: Any) -> Any:
+def weights(kind: Any, name: str, source: str | Path, part: str = "", variant: str | None = None, **settings: Any) -> Any:
     """A network of diffusers or transformers from its safetensors; pickles are never opened.
 
-    name: the argument that led to it.  part: its folder in `source`.
+    name: the argument that led to it.  part: its folder in `source`.  variant: as in diffusers, "fp16" for files of that name; None for
+    the plain files, or the one variant that a local folder has instead.
     """
     folder = Path(source) / part
+    settings["variant"] = chosen_variant(folder, variant)
     if folder.is_dir():
         came = f"{str(folder)!r} without a .safetensors file"
         checks.expect(any(folder.glob("*.safetensors")), name, came, "weights as safetensors; pickles can run code and are not opened")
@@ -29,6 +31,19 @@ def weights(kind: Any, name: str, source: str | Path, part: str = "", **settings
     broken = [key for key, weight in network.named_parameters() if not weight.isfinite().all()]
     checks.expect(not broken, name, f"{str(folder)!r} with NaN or infinite weights, such as {broken[:1]}", "finite ones")
     return network
+
+
+def chosen_variant(folder: Path, variant: str | None = None) -> str | None:
+    """The variant of a local folder's weights that is asked for, or else the one, such as "fp16", that it has instead of plain ones."""
+    names = [file.name for pattern in ("*.safetensors", "*.safetensors.index*.json") for file in folder.glob(pattern)]
+    found = {variant_of(each) for each in names} or {variant}
+    return variant if variant in found or len(found) > 1 else found.pop()
+
+
+def variant_of(name: str) -> str | None:
+    """Of "model.fp16.safetensors", "model.fp16-00001-of-00002.safetensors" and "model.safetensors.index.fp16.json" it is "fp16"."""
+    words = name.removesuffix(".json").replace(".safetensors", "").replace(".index", "").split(".")
+    return words[-1].split("-")[0] if len(words) > 1 else None
 
 
 @contextmanager

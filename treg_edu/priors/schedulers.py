@@ -12,14 +12,16 @@ SCHEDULE = ("beta_start", "beta_end", "beta_schedule", "trained_betas")
 """Entries of which a configuration has at least one if it tells of ᾱ; those of flow matching and of EDM have none."""
 
 
-def scheduler_of(config: Mapping[str, Any]) -> Any:
+def scheduler_of(source: Any) -> Any:
     """A scheduler of diffusers with the ᾱ, the prediction type, the offset and the spacing that a configuration tells of.
 
     `LCMScheduler` of an LCM's, whose timesteps are those that it was distilled at; `DDIMScheduler` of every other one.
-    config: of a scheduler of diffusers, or its scheduler_config.json.
+    source: a scheduler of diffusers, or the content of its scheduler_config.json.
     """
     from diffusers import DDIMScheduler, LCMScheduler
 
+    # What is made from another's configuration keeps its name there
+    config = source if isinstance(source, Mapping) else dict(source.config) | {"_class_name": type(source).__name__}
     name = config.get("_class_name", "DDIMScheduler")
     levels = name == "DDIMScheduler" or any(entry in config for entry in SCHEDULE)
     checks.expect(levels, "scheduler", f"{name}, which tells nothing of ᾱ", "one of a variance-preserving diffusion, with betas")
