@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import treg_edu as te
 from treg_edu import exercises
 from treg_edu.exercises.base import normal, uniform
 
@@ -14,22 +15,39 @@ ANSWERS are those of exercises that ask for a word or a number and not for a fun
 
 
 # 01_forward_operators
-def _blocks(y, f):
-    return y.repeat_interleave(f, -1).repeat_interleave(f, -2)
+def _mosaic(back=lambda mask, y: mask * y, join=lambda seen: seen.sum(1, keepdim=True), order=(0, 1, 1, 2)):
+    """A class whose A keeps the colours of `order` in each 2×2 pixels."""
+
+    class Mosaic(te.operators.LinearOperator):
+        def mask(self, x):
+            mask = x.new_zeros(3, *x.shape[-2:])
+            for colour, (row, column) in zip(order, [(0, 0), (0, 1), (1, 0), (1, 1)]):
+                mask[colour, row::2, column::2] = 1
+            return mask
+
+        def A(self, x):
+            return join(self.mask(x) * x)
+
+        def A_adjoint(self, y):
+            return back(self.mask(y), y)
+
+    return Mosaic
+
+
+RIGHT["check_colour_mosaic"] = _mosaic()
+WRONG["check_colour_mosaic"] = [
+    _mosaic(back=lambda mask, y: y.expand(-1, 3, -1, -1)),
+    _mosaic(back=lambda mask, y: y.expand(-1, 3, -1, -1) / 3),
+    _mosaic(join=lambda seen: seen.mean(1, keepdim=True)),
+    _mosaic(join=lambda seen: seen),
+    _mosaic(order=(2, 1, 1, 0)),
+]
 
 
 def _seen(M, x, rtol=1e-4):
     return torch.linalg.pinv(M, rtol=rtol) @ M @ x
 
 
-RIGHT["check_block_mean_adjoint"] = lambda y, f: _blocks(y, f) / f**2
-WRONG["check_block_mean_adjoint"] = [
-    _blocks,  # the pseudo-inverse
-    lambda y, f: _blocks(y, f) / f,
-    lambda y, f: torch.nn.functional.interpolate(y, scale_factor=float(f), mode="bilinear") / f**2,
-    lambda y, f: torch.nn.functional.avg_pool2d(y, f),  # A itself
-    lambda y, f: torch.nn.functional.pad(y, (0, y.shape[-1] * (f - 1), 0, y.shape[-2] * (f - 1))),
-]
 RIGHT["check_split"] = lambda M, x: (_seen(M, x), x - _seen(M, x))
 WRONG["check_split"] = [
     lambda M, x: (x - _seen(M, x), _seen(M, x)),  # in the other order
@@ -38,13 +56,37 @@ WRONG["check_split"] = [
     lambda M, x: (_seen(M, x, rtol=0), x - _seen(M, x, rtol=0)),  # rounding residues inverted, so that all is seen
     lambda M, x: _seen(M, x),
 ]
-RIGHT["check_least_squares_near"] = lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam * torch.eye(len(z)), M.T @ y + lam * z)
+RIGHT["check_least_squares_near"] = lambda M, y, lam, c: torch.linalg.solve(M.T @ M + lam * torch.eye(len(c)), M.T @ y + lam * c)
 WRONG["check_least_squares_near"] = [
-    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam * torch.eye(len(z)), M.T @ y),  # z forgotten
-    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam * torch.eye(len(z)), M.T @ y + z),
-    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam, M.T @ y + lam * z),  # λ added to every entry
-    lambda M, y, lam, z: torch.linalg.solve(M.T @ M + lam**2 * torch.eye(len(z)), M.T @ y + lam**2 * z),
-    lambda M, y, lam, z: z + M.T @ (y - M @ z) / lam,
+    lambda M, y, lam, c: torch.linalg.solve(M.T @ M + lam * torch.eye(len(c)), M.T @ y),  # c forgotten
+    lambda M, y, lam, c: torch.linalg.solve(M.T @ M + lam * torch.eye(len(c)), M.T @ y + c),
+    lambda M, y, lam, c: torch.linalg.solve(M.T @ M + lam, M.T @ y + lam * c),  # λ added to every entry
+    lambda M, y, lam, c: torch.linalg.solve(M.T @ M + lam**2 * torch.eye(len(c)), M.T @ y + lam**2 * c),
+    lambda M, y, lam, c: c + M.T @ (y - M @ c) / lam,
+]
+RIGHT["check_discrepancy_weight"] = lambda w, m, s: w[m <= s].max() if (m <= s).any() else w.min()
+WRONG["check_discrepancy_weight"] = [
+    lambda w, m, s: w[m.argmin()],
+    lambda w, m, s: w[(m - s).abs().argmin()],
+    lambda w, m, s: (m <= s).sum() - 1,
+    lambda w, m, s: w[min(int((m <= s).sum()), len(w) - 1)],
+    lambda w, m, s: w[m <= s].max(),  # fails where there is none
+]
+
+
+def _descent(operator, y, c, lam, steps, centre=1, start=1):
+    x = start * c
+    for _ in range(steps):
+        x = x - (operator.A_adjoint(operator.A(x) - y) + lam * (x - centre * c)) / (1 + lam)
+    return x
+
+
+RIGHT["check_descent"] = _descent
+WRONG["check_descent"] = [
+    lambda *arguments: _descent(*arguments, centre=0),  # as it is given
+    lambda operator, y, c, lam, steps: _descent(operator, y, c, lam, 1),
+    lambda operator, y, c, lam, steps: _descent(operator, y, c, 2 * lam, steps),
+    lambda operator, y, c, lam, steps: c,
 ]
 RIGHT["check_gamma_gradient"] = lambda x, y, g: g * x ** (g - 1) * (x**g - y)
 WRONG["check_gamma_gradient"] = [
@@ -54,6 +96,8 @@ WRONG["check_gamma_gradient"] = [
     lambda x, y, g: 2 * g * x ** (g - 1) * (x**g - y),
     lambda x, y, g: g * x**g * (x**g - y),
 ]
+ANSWERS["check_best_cut"] = (1024, [64, 4096, 512, "1024", None, torch.zeros(2)])
+ANSWERS["check_weight_of_a_prior"] = (4e-4, [0.02, 2500, 2e-4, 1.0, "4e-4", None])
 
 
 # 02_phase_retrieval_symmetries
@@ -448,7 +492,8 @@ def test_a_word_or_a_number_is_checked(capsys, name):
 
 
 DIAGNOSED = {"check_conjugate_flip": 0, "check_best_shift": 0, "check_turned_error": 0, "check_hio_step": 0, "check_best_estimates": 0}
-DIAGNOSED |= {"check_distinct_magnitudes": 0}
+DIAGNOSED |= {"check_distinct_magnitudes": 0, "check_colour_mosaic": 0, "check_split": 0, "check_least_squares_near": 0}
+DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gradient": 0}
 
 
 @pytest.mark.parametrize("name", DIAGNOSED)

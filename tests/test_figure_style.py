@@ -16,6 +16,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from treg_edu import figures, operators, widgets
@@ -41,8 +42,11 @@ EXAMPLES = {
     # 01
     "matrices": lambda: figures.matrices({"A": X[0, 0, :8, :24], "A†": X[0, 0, :24, :8]}),
     "spectra": lambda: figures.spectra({"a": RISING.flip(0), "b": torch.tensor([1.0, 0.0])}, 0.005),
-    "truncation": lambda: figures.truncation(range(1, 6), RISING, RISING**2, (RISING, RISING / 2, 2 * RISING)),
-    "sweep": lambda: figures.sweep([1e-3, 1e-2], {f"problem {i}": {"a": [20, 30], "b": [30, 20]} for i in range(2)}),
+    "truncation": lambda: figures.truncation(2 ** torch.arange(5), RISING / 4, RISING**2, (RISING / 3, RISING / 6, RISING / 2)),
+    "weights": lambda: figures.weights([1e-3, 1e-2], {"a": [20, 30], "b": [30, 20]}, {"a": [0.5, 2], "b": [0.9, 4]}),
+    "ellipses": figures.ellipses,
+    "two_pixels": figures.two_pixels,
+    "picard": lambda: figures.picard(RISING.flip(0), RISING.flip(0) ** 2, 0.005),
     "tone_curves": lambda: figures.tone_curves(RISING, {"γ = 2": RISING**2}, {"γ = 2": (0.1 / RISING, 0.1 / RISING)}),
     # 02
     "over_magnitudes": lambda: figures.over_magnitudes([X[0], -X[1]], ["a", "b"], ["c", "d"], [0, 0]),
@@ -297,20 +301,28 @@ def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
 # What can be projected, and read by who cannot see it
 
 PROJECTED = ["ladder", "picture_rows", "over_magnitudes", "circle_and_box", "convergence", "copies_found", "found_shifts"]
+PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "truncation", "weights", "tone_curves"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 
 
 def texts(figure):
-    """The visible texts of a figure, those of its ticks and legends included."""
+    """The texts of a figure as it is drawn, those of its ticks and legends included; ticks outside the view are not drawn."""
+    FigureCanvasAgg(figure).draw()
+    unseen = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
+                    unseen |= {tick.label1, tick.label2}
     found = figure.findobj(lambda artist: isinstance(artist, matplotlib.text.Text))
-    return [text for text in found if text.get_text().strip() and text.get_visible() and text.get_window_extent().width > 1]
+    return [text for text in found if text not in unseen and text.get_visible() and text.get_text().strip()]
 
 
 @pytest.mark.parametrize("name", PROJECTED)
 def test_a_figure_can_be_projected(name):
     figure = EXAMPLES[name]()
-    png(figure)
     width, height = figure.get_size_inches()
     larger = min(SLIDE[0] / width, SLIDE[1] / height)
     assert width <= figures.base.WIDEST and figures.base.STYLE["savefig.dpi"] >= 150
@@ -321,8 +333,8 @@ def test_a_figure_can_be_projected(name):
 @pytest.mark.parametrize("name", PROJECTED)
 def test_no_text_of_a_figure_lies_over_another_or_outside(name):
     figure = EXAMPLES[name]()
-    png(figure)
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
+    boxes = [each for i, each in enumerate(boxes) if not any(each[0] == name and np.allclose(each[1], box) for name, box in boxes[:i])]
     for i, (one, box) in enumerate(boxes):
         assert box.x0 > -2 and box.y0 > -2 and box.x1 < figure.bbox.x1 + 2 and box.y1 < figure.bbox.y1 + 2, one
         assert not [other for other, its in boxes[i + 1 :] if box.shrunk(0.9, 0.8).overlaps(its.shrunk(0.9, 0.8))], one

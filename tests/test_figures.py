@@ -121,28 +121,50 @@ def test_a_text_is_drawn_as_typed(draw):
 @pytest.mark.parametrize("count", [1, 3])
 def test_matrices_of_any_shape_stand_side_by_side(count):
     figure = figures.matrices({f"M{i}": torch.randn(i + 1, 8) for i in range(count)})
-    assert [axes.images[0].get_array().shape for axes in figure.axes] == [(i + 1, 8) for i in range(count)]
+    assert [axes.images[0].get_array().shape for axes in drawn(figure.axes)] == [(i + 1, 8) for i in range(count)]
     assert figure._repr_png_()
 
 
 def test_spectra_draw_values_that_are_zero():
     figure = figures.spectra({"a": torch.tensor([1.0, 0.5, 0.0]), "b": torch.ones(9)}, 0.005)
-    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 9, 2]
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 1, 9, 2]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1 zeros", " σ = 0.005"]
     assert figure._repr_png_()
 
 
 @pytest.mark.parametrize("count", [1, 6])
-def test_truncation_shows_its_three_errors(count):
+def test_truncation_shows_its_errors(count):
     kept, error = torch.arange(1, count + 1), torch.rand(count) + 0.1
     figure = figures.truncation(kept, error, error, (error, error - 0.01, error + 0.01))
-    assert len(figure.axes[0].get_legend().texts) == 3 and figure._repr_png_()
+    assert len(figure.axes[0].get_legend().texts) == 4 and figure._repr_png_()
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_sweep_has_one_plot_a_problem_and_hides_the_rest(count):
-    figure = figures.sweep([1e-3, 1e-2], {f"problem {i}": {"a": [1, 2], "b": [2, 1]} for i in range(count)})
-    assert [axes.get_title() for axes in figure.axes if axes.axison] == [f"problem {i}" for i in range(count)]
-    assert all(len(axes.lines) == 2 for axes in figure.axes[:count]) and figure._repr_png_()
+def test_the_largest_weight_whose_misfit_is_not_above_the_noise_is_circled():
+    lam = [1e-4, 1e-3, 1e-2]
+    left, right = figures.weights(lam, {"a": [20, 30, 25], "b": [30, 20, 10]}, {"a": [0.5, 0.9, 2], "b": [0.9, 4, 8]}).axes
+    circled = [line.get_xdata()[0] for line in left.lines if len(line.get_xdata()) == 1]
+    assert circled == [1e-3, 1e-4] and len(right.lines) == 3
+
+
+def test_picard_draws_running_medians():
+    s, clean = torch.linspace(1, 0.01, 600), torch.ones(600)
+    clean[300] = 100  # one that sticks out
+    curve, arrives = figures.picard(s, clean, 0.005).axes[0].lines
+    assert (arrives.get_ydata() == 1).all() and len(curve.get_xdata()) == 600
+
+
+def test_in_the_world_of_two_pixels_every_answer_explains_the_measurement():
+    axes = figures.two_pixels().axes[0]
+    points = [line.get_xydata()[0] for line in axes.lines if len(line.get_xdata()) == 1 and line.get_marker() in "o*s"]
+    on_the_line = [abs(point @ (0.3, 0.7) - 0.62) < 0.02 for point in points]
+    assert sum(on_the_line) == 5 and len(points) == 7  # all but black and white
+
+
+def test_the_way_back_enlarges_what_was_shrunk():
+    _, middle, right = figures.ellipses().axes
+    there, back = middle.patches[0], right.patches[1]
+    assert there.width == pytest.approx(2) and there.height == pytest.approx(0.4)
+    assert back.height / back.width == pytest.approx(there.width / there.height)
 
 
 def test_tone_curves_and_their_errors():

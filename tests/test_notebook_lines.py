@@ -34,37 +34,39 @@ def settings(prior):
     return prior.recommended["treg"] | {"steps": 5}
 
 
-def test_01_the_operator_written_out(x):
-    written = lines("01_forward_operators", "f, sigma = ", x=x[:1])
-    library = te.operators.SuperResolution(factor=16).measure(x[:1], 0.005, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(written["y"], library, rtol=0, atol=1e-5)
-
-
 def test_01_the_twin(x):
     instruments = {
         "bicubic ×16": te.operators.SuperResolution(16),
-        "blur": te.operators.GaussianBlur(5.0),
-        "box": te.operators.Inpainting.box(64, 16, 16, 32, 32),
+        "blur, σ = 5": te.operators.GaussianBlur(5.0),
+        "hidden box": te.operators.Inpainting.box(64, 16, 16, 32, 32),
     }
     written = lines("01_forward_operators", "def twin(", instruments=instruments, x=x[:1], sigma=0.005, pd=pd)["twin"]
     for operator in instruments.values():
         assert torch.equal(written(operator, x[:1], x[1:], 20), te.operators.twin(operator, x[:1], x[1:], iterations=20))
 
 
-def test_01_the_pseudo_inverse_and_tikhonov(x):
-    written = lines("01_forward_operators", "def spectral(", "lam = 1e-3", x=x)
-    operator, y = written["operator"], written["y"]
-    torch.testing.assert_close(written["A_dagger_y"].float(), operator.A_dagger(y), rtol=0, atol=1e-2)
-    near = operator.prox_l2(torch.zeros_like(x), y, gamma=1 / written["lam"])
-    for name in ("by_spectrum", "by_gradients"):
-        torch.testing.assert_close(written[name], near, rtol=0, atol=2e-3)
+def test_01_the_spectral_formulas_are_the_pseudo_inverse_and_tikhonov(x):
+    written = lines("01_forward_operators", "def spectral(", sigma=0.005)
+    spectral, S, operator = (written[name] for name in ("spectral", "S", "blur"))
+    y = operator.measure(x, 0.005, torch.Generator().manual_seed(0)).double()
+    torch.testing.assert_close(spectral(y, torch.where(S > 1e-4 * S.max(), 1 / S, 0)), operator.A_dagger(y), rtol=0, atol=1e-8)
+    torch.testing.assert_close(spectral(y, S / (S**2 + 1e-3)), operator.prox_l2(0 * y, y, 1e3), rtol=0, atol=1e-8)
 
 
-def test_01_the_gradient_of_gamma_correction(x):
-    written = lines("01_forward_operators", "slope = 2.2", x=x)
-    torch.testing.assert_close(written["y"], written["operator"].A(x), rtol=0, atol=1e-5)
-    library = written["operator"].gradient(written["guess"].detach(), written["y"])
-    torch.testing.assert_close(written["by_hand"], library, rtol=0, atol=1e-5)
+def test_01_the_exercises_are_the_library(x):
+    """The reader's colour mosaic, Tikhonov by a loop, and the gradient of gamma correction."""
+    solved = "solutions/01_forward_operators"
+    mosaic = lines(solved, "class ColourMosaic(")["ColourMosaic"]()
+    there, back = mosaic.A(x), torch.randn(2, 1, 64, 64)
+    torch.testing.assert_close((there * back).sum(), (x * mosaic.A_adjoint(back)).sum(), rtol=1e-4, atol=1e-3)
+    operator, c = te.operators.GaussianBlur(1.5), x.flip(0)
+    y = operator.A(x)
+    found = lines(solved, "def descend(")["descend"](operator, y, c, 0.1, 400)
+    library = te.solve("tikhonov", None, operator, y, lam=0.1, centre=c, progress=False)
+    torch.testing.assert_close(found.clamp(0, 1), library, rtol=0, atol=1e-4)
+    gamma, guess = te.operators.GammaCorrection(2.2), 0.2 + 0.6 * x
+    written = lines(solved, "def gamma_gradient(")["gamma_gradient"]
+    torch.testing.assert_close(written(guess, y, 2.2), gamma.gradient(guess, y), rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

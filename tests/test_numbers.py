@@ -93,6 +93,7 @@ CALLS = {
     "cg_iterations.sigma": lambda v, _: figures.cg_iterations([0, 1], {"a": ([1, 0.5], [1, 0.5])}, v)._repr_png_(),
     "pixel_step.sigma": lambda v, _: figures.pixel_step(X[0], X, X[0], [1, 0.5], v)._repr_png_(),
     "solver.sigma": lambda v, _: figures.solver({"a": X[0]}, X, [9, 5], {9: 1.0, 5: 0.5}, v)._repr_png_(),
+    "picard.sigma": lambda v, _: figures.picard(torch.tensor([1.0, 0.5]), torch.tensor([1.0, 0.5]), v)._repr_png_(),
     "spectra.sigma": lambda v, _: figures.spectra({"a": torch.tensor([1.0, 0.5])}, v)._repr_png_(),
     "solver_figure.sigma": lambda v, prior: solver_figure(prior, v),
 }

@@ -13,7 +13,16 @@ mistake where it is a known one. None of them raises. `hint` gives three hints f
 from .adaptive_negation import check_adam, check_negation_loss, check_pull_back, check_shortest_move
 from .base import difference, verdict
 from .ddim import check_from_v, check_gaussian_noise, check_renoise, check_rescaled_score
-from .forward_operators import check_block_mean_adjoint, check_gamma_gradient, check_least_squares_near, check_split
+from .forward_operators import (
+    check_best_cut,
+    check_colour_mosaic,
+    check_descent,
+    check_discrepancy_weight,
+    check_gamma_gradient,
+    check_least_squares_near,
+    check_split,
+    check_weight_of_a_prior,
+)
 from .hints import hint
 from .latent_data_consistency import check_inpainting_step, check_noise_gain, check_steepest_step
 from .other_solvers import (
@@ -38,14 +47,17 @@ from .treg import check_algorithm_step, check_consistency_steps, check_cost, che
 __all__ = [
     "check_adam",
     "check_algorithm_step",
+    "check_best_cut",
     "check_best_estimates",
     "check_best_shift",
-    "check_block_mean_adjoint",
     "check_clean_estimate",
+    "check_colour_mosaic",
     "check_conjugate_flip",
     "check_consistency_steps",
     "check_cost",
     "check_decided_by_text",
+    "check_descent",
+    "check_discrepancy_weight",
     "check_distinct_magnitudes",
     "check_exact_pixel_step",
     "check_from_v",
@@ -70,6 +82,7 @@ __all__ = [
     "check_through_the_network",
     "check_treg_step",
     "check_turned_error",
+    "check_weight_of_a_prior",
     "check_without_a_gradient",
     "difference",
     "hint",

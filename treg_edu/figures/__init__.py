@@ -6,7 +6,7 @@ Each returns a matplotlib `Figure`, and shows nothing by itself. All look the sa
 from .adaptive_negation import effects, found_among, negation_losses, negation_trajectory, null_directions
 from .base import Figure
 from .ddim import noising, paths, scores
-from .forward_operators import matrices, spectra, sweep, tone_curves, truncation
+from .forward_operators import ellipses, matrices, picard, spectra, tone_curves, truncation, two_pixels, weights
 from .latent_data_consistency import along_trajectory, cg_iterations, over_measurements, pixel_step
 from .other_solvers import by_method, posterior_clouds
 from .phase_retrieval_symmetries import circle_and_box, convergence, copies_found, found_shifts, over_magnitudes
@@ -25,6 +25,7 @@ __all__ = [
     "convergence",
     "copies_found",
     "effects",
+    "ellipses",
     "found_among",
     "found_shifts",
     "ladder",
@@ -39,6 +40,7 @@ __all__ = [
     "over_measurements",
     "paired",
     "paths",
+    "picard",
     "picture_rows",
     "pixel_step",
     "posterior_clouds",
@@ -51,10 +53,11 @@ __all__ = [
     "solver",
     "spectra",
     "story",
-    "sweep",
     "text_weight",
     "texts",
     "tone_curves",
     "truncation",
+    "two_pixels",
     "variance_maps",
+    "weights",
 ]
