@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel
 
 import treg_edu as te
 
-__all__ = ["PNDM", "TEXT", "UNET", "VAE", "VISION", "networks", "of_diffusers", "pipeline_of", "prior_of"]
+__all__ = ["PNDM", "REAL", "TEXT", "UNET", "VAE", "VISION", "WEIGHTS", "networks", "of_diffusers", "pipeline_of", "prior_of"]
 
 # What the files of stable-diffusion-v1-5 and of CLIP ViT-L/14 say; NARROW replaces widths, sides and the number of the towers' layers.
 # A group of a normalisation has at least eight numbers, as one of few, at 1×1 pixels, would turn rounding into noise.
@@ -43,6 +43,9 @@ NARROW = dict(
     vision=dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=28),
     projection=16,
 )
+REAL = dict(unet={}, vae={}, text={}, vision={}, projection=768)
+WEIGHTS = {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480, "clip": 427_616_513}
+"""How many each network has in Stable Diffusion 1.5, and CLIP ViT-L/14."""
 
 
 def networks(tokenizer, narrow=NARROW, with_clip=True):

@@ -12,6 +12,7 @@ from test_public import FOUND
 
 import treg_edu as te
 from treg_edu import bench, consistency, diffusion, figures, images, likelihood, metrics, noise, operators, phase_retrieval, priors, widgets
+from treg_edu.exercises import hints
 from treg_edu.experiments import phase, quick
 from treg_edu.operators import FourierMagnitude, GaussianBlur, Inpainting, SuperResolution
 from treg_edu.priors import PixelDiffusion
@@ -94,6 +95,10 @@ CALLS = {
     ),
     "guided_noises.t": (3, lambda n, prior: diffusion.guided_noises(prior, normal(1, 4, 16, 16), n, *[prior.embed_text("fox")] * 2, 1.0)),
     "invert.steps": (1, lambda n, prior: last(diffusion.invert(prior, normal(1, 4, 16, 16), "fox", n)).z_next),
+    "hint.number": (2, lambda n, _: te.exercises.hint(next(iter(hints.HINTS)), n)),
+    "weights.bytes_each": (3, lambda n, prior: te.memory.weights(prior, n)),
+    "stages.size": (16, lambda n, prior: te.memory.stages(te.memory.as_shapes(prior), n)),
+    "stages.batch": (2, lambda n, prior: te.memory.stages(te.memory.as_shapes(prior), 16, n)),
     "sample.steps": (1, lambda n, prior: sampled(prior, steps=n)),
     "sample.seed": (3, lambda n, prior: sampled(prior, seed=n)),
     "sample.size": (32, lambda n, prior: sampled(prior, size=n)),

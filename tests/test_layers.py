@@ -15,7 +15,7 @@ LEVELS = [
     {"judge", "diffusion"},
     {"consistency", "likelihood", "negation"},
     {"solvers"},
-    {"costs", "figures", "exercises", "tables"},
+    {"costs", "memory", "figures", "exercises", "tables"},
     {"experiments", "training", "pipeline", "deepinv"},
     {"bench", "widgets"},
     {""},  # the package itself
