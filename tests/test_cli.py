@@ -601,6 +601,7 @@ STUDY = {
     "texts": None,
     "solvers": None,
     "instruments": None,
+    "settings": None,
     "images": 48,
     "seeds": 2,
     "steps": None,

@@ -103,7 +103,11 @@ def test_a_row_does_not_depend_on_the_batch(tmp_path, models, monkeypatch):
 
 def test_jobs_take_turns():
     plan = [runner.Row(arm, i, str(i), "", i, {}, "") for arm in ARMS[:2] for i in range(20)]
-    assert [(job[0].arm.name, len(job)) for job in runner.jobs_of(plan)] == [(BASELINE, 16), ("null", 16), (BASELINE, 4), ("null", 4)]
+    assert [(job[0].arm.name, len(job)) for job in runner.jobs_of(plan, 16)] == [(BASELINE, 16), ("null", 16), (BASELINE, 4), ("null", 4)]
+
+
+def test_larger_images_are_fewer_at_a_time():
+    assert [runner.batch_of(side) for side in (16, 64, 128, 256, 512, 1024)] == [16, 16, 4, 1, 1, 1]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system; test_store kills nothing, and holds there")
@@ -173,6 +177,23 @@ def test_passes_are_those_of_the_solver(tmp_path, prior):
 
 
 # What is asked for
+
+
+def test_settings_are_those_that_a_search_chose_for_the_instrument(tmp_path, models):
+    prior = models.fingerprint("ldps")
+    chosen = {"boxes": {"chosen": {"step_size": 7.0, "steps": 2}}, "sr": {"chosen": {"step_size": 9.0}}}
+    told = tmp_path / "settings_ldps.json"
+    told.write_text(json.dumps({"prior": prior, "found": chosen}), encoding="utf-8")
+    study = Study("trial", lambda setting: [Arm(name, name, measurement=BOXES) for name in ("treg", "ldps")])
+    rows, *_ = reconstruct(tmp_path, models, study, settings=tmp_path)
+    found = {arm: json.loads(part["settings"].iloc[0]) for arm, part in rows.groupby("arm")}
+    assert (found["ldps"]["step_size"], found["ldps"]["steps"]) == (7, 2)
+    assert found["treg"]["steps"] == 4  # for which nothing was searched: what the prior recommends
+    told.write_text(json.dumps({"prior": "another", "found": chosen}), encoding="utf-8")
+    with pytest.raises(ValueError, match="^settings: got .*, of prior another, expected those of this prior"):
+        reconstruct(tmp_path, models, study, settings=tmp_path)
+    with pytest.raises(ValueError, match="^settings: got .*nowhere.*, expected a folder with settings_SOLVER.json"):
+        reconstruct(tmp_path, models, study, settings=tmp_path / "nowhere")
 
 
 def test_solvers_and_instruments_are_chosen_and_the_baselines_stay(tmp_path, models):

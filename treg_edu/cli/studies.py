@@ -52,6 +52,7 @@ def study_of_arms(module: str, told: str, images: int = 48, seeds: int = 2, leas
         ] = None,
         solvers: Annotated[str | None, typer.Option(help="Which, separated by commas; TReg stays. All if not given.")] = None,
         instruments: Annotated[str | None, typer.Option(help="Of sr, blur, boxes, gamma, phase, separated by commas.")] = None,
+        settings: Annotated[Path | None, typer.Option(help="The --out of `experiment settings`, for what it chose.")] = None,
         images: Annotated[int, typer.Option(min=2, help="How many pictures.")] = images,
         seeds: Annotated[int, typer.Option(min=least, max=1000, help="Reconstructions of each.")] = seeds,
         steps: Annotated[int | None, typer.Option(min=1, help="Timesteps, for a trial; those that suit the prior if not given.")] = None,
@@ -59,9 +60,9 @@ def study_of_arms(module: str, told: str, images: int = 48, seeds: int = 2, leas
         device: Device = "cpu",
     ) -> None:
         check_device(device)
-        options = {"prior": prior, "data": data, "texts": texts, "images": images, "seeds": seeds, "steps": steps, "out": out}
+        given = {"prior": prior, "data": data, "texts": texts, "settings": settings, "steps": steps, "out": out, "device": device}
         lists = {"classes": names(classes), "solvers": names(solvers), "instruments": names(instruments)}
-        importlib.import_module(f"treg_edu.experiments.{module}").run(**options, **lists, device=device)
+        importlib.import_module(f"treg_edu.experiments.{module}").run(**given, **lists, images=images, seeds=seeds)
 
     command.__name__, command.__doc__ = module, told
     return command

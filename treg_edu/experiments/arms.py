@@ -6,11 +6,12 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from .. import checks, diffusion, operators
+from .. import checks, diffusion, files, operators
 from ..diffusion import Step
 from ..judge import Judge, load_judge
 from ..noise import Seed
@@ -34,6 +35,7 @@ __all__ = [
     "ddim",
     "fingerprint",
     "hash_of",
+    "searched",
     "settings_of",
     "solver_of",
     "takes",
@@ -121,15 +123,18 @@ def takes(solver: str, instrument: str) -> bool:
     return solver in NONLINEAR or is_linear(measurements.instrument(instrument))
 
 
-def settings_of(arm: Arm, prior: DiffusionPrior, side: int, steps: int | None = None) -> dict[str, Any]:
-    """The settings of an arm's solver: what a search found for the prior, else the authors' for 25 steps; then what the arm changes.
+def settings_of(
+    arm: Arm, prior: DiffusionPrior, side: int, steps: int | None = None, found: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The settings of an arm's solver: those found, else what the prior recommends, else the authors' for 25 steps; then the arm's changes.
 
     Where the text is the null text, guidance changes nothing but the time, and is left out.  steps: fewer, for a trial; of a solver without
-    a prior, its own number stays.
+    a prior, its own number stays.  found: by a search for the arm's instrument, see `searched`.
     """
     solver = base_of(arm.solver)
     parameters = inspect.signature(solver_of(arm.solver)).parameters
-    settings = start_of(solver, prior.recommended.get(solver, {}), is_linear(arm.measurement.operator(side)))
+    best = prior.recommended.get(solver, {}) if found is None else found
+    settings = start_of(solver, best, is_linear(arm.measurement.operator(side)))
     if steps is not None and solver not in WITHOUT_TEXT:
         settings = changed(solver, settings, {"steps": checks.integer("steps", steps)})
     settings = {name: value for name, value in settings.items() if name in parameters} | dict(arm.settings)
@@ -142,6 +147,21 @@ def settings_of(arm: Arm, prior: DiffusionPrior, side: int, steps: int | None = 
         told = arm.measurement.sigma if arm.measurement.told is None else arm.measurement.told
         settings["sigma"] = told or 1e-4  # a solver that asks for σ divides by it
     return settings
+
+
+def searched(folder: str | Path, solver: str, instrument: str, of_prior: str) -> dict[str, Any] | None:
+    """What `treg-edu experiment settings --out FOLDER` chose for a solver and an instrument, None where it has not looked.
+
+    of_prior: its fingerprint; settings that suit another prior are refused.
+    """
+    file = Path(folder) / f"settings_{solver}.json"
+    if not file.is_file():
+        return None
+    report = files.read_json(file, "settings")
+    checks.expect(
+        report.get("prior") == of_prior, "settings", f"{str(file)!r}, of prior {report.get('prior')}", f"those of this prior, {of_prior}"
+    )
+    return report["found"].get(instrument, {}).get("chosen")
 
 
 def hash_of(arm: Arm, settings: Mapping[str, Any], of_prior: str, side: int) -> str:

@@ -67,12 +67,12 @@ def figures_of(study: Study) -> dict[str, Figure]:
 def per_picture(study: Study, rows: pd.DataFrame, setting: Setting) -> dict[str, dict[str, pd.DataFrame]]:
     """{measurement: {arm: a row a picture}}: means over the seeds, what `study.of_pictures` adds, KID's parts, seconds over DDIM's.
 
-    Some DDIM arm of the study gives the seconds, of any measurement, since it does not look at it.
+    DDIM's are those of the same measurement, or else of another of the study, since it does not look at it.
     """
-    of_ddim = rows.loc[rows["arm"] == DDIM, "seconds"].mean()  # NaN without one
+    ddim = rows[rows["arm"] == DDIM].groupby("measurement")["seconds"].mean()
     found: dict[str, dict[str, pd.DataFrame]] = {}
     for (measurement, arm), part in rows.groupby(["measurement", "arm"], sort=False):
-        part = part.assign(cost=part["seconds"] / of_ddim)
+        part = part.assign(cost=part["seconds"] / ddim.get(measurement, ddim.mean()))
         means = part.groupby("picture", sort=False).mean(numeric_only=True)
         more = {} if study.of_pictures is None else study.of_pictures(part, setting)
         found.setdefault(measurement, {})[arm] = means.assign(kid=kid_of(part, setting), **more)

@@ -17,7 +17,7 @@ from ..diffusion import Step
 from ..priors import DiffusionPrior
 from ..solvers import SOLVERS
 from . import pictures as picture_files
-from .arms import Arm, Batch, Models, base_of, hash_of, settings_of, solver_of, takes
+from .arms import Arm, Batch, Models, base_of, hash_of, searched, settings_of, solver_of, takes
 from .coordinates import WITHOUT_TEXT
 from .grading import Figure, Grader
 from .measurements import INSTRUMENTS
@@ -49,8 +49,9 @@ class Options:
     """What every study can be told; the command line has the same.
 
     prior: as in `load_prior`.  data: "emoji", or a folder of photographs.  classes: the labels to take from.  texts: of the folder.
-    solvers: those to run, besides the baselines.  instruments: those to measure with.  images: how many.  seeds: reconstructions of each.
-    steps: fewer timesteps, for a trial.  out: the folder of the results.  device: cpu, cuda or mps.
+    solvers: those to run, besides the baselines.  instruments: those to measure with.  settings: a folder in which `treg-edu experiment
+    settings` chose settings.  images: how many.  seeds: reconstructions of each.  steps: fewer timesteps, for a trial.
+    out: the folder of the results.  device: cpu, cuda or mps.
     """
 
     prior: str | None = None
@@ -61,6 +62,7 @@ class Options:
     instruments: Sequence[str] | None = None
     images: int = 48
     seeds: int = 2
+    settings: str | Path | None = None
     steps: int | None = None
     out: str | Path = "out"
     device: str = "cpu"
@@ -116,7 +118,7 @@ def reconstruct(study: Study, options: Options, models: Models | None = None) ->
     plan = planned(study, arms, setting, options)
     store = Store(folder, study.name, KEY)
     there = set(map(tuple, store.read()[list(KEY)].itertuples(index=False)))
-    jobs = [[row for row in job if key_of(row) not in there] for job in jobs_of(plan)[rank::world]]
+    jobs = [[row for row in job if key_of(row) not in there] for job in jobs_of(plan, batch_of(side))[rank::world]]
     solve(study, [job for job in jobs if job], setting, store, rank)
     rows = store.merge()
     wanted = pd.DataFrame([dict(zip(KEY, key_of(row))) for row in plan])
@@ -137,6 +139,11 @@ def checked(study: Study, options: Options) -> Options:
         checks.one_of("solvers", name, SOLVERS)
     for name in options.instruments or ():
         checks.one_of("instruments", name, INSTRUMENTS)
+    if options.settings is not None:
+        folder = Path(options.settings)
+        there = folder.is_dir() and any(folder.glob("settings_*.json"))
+        expected = "a folder with settings_SOLVER.json, as `treg-edu experiment settings` leaves it"
+        checks.expect(there, "settings", repr(str(folder)), expected, checks.MissingFileError)
     if options.steps is not None:
         checks.integer("steps", options.steps)
     if options.classes is None and study.classes is not None:
@@ -192,8 +199,10 @@ def planned(study: Study, arms: Sequence[Arm], setting: Setting, options: Option
     for arm in arms:
         prior = setting.models.of(arm.solver)
         assert prior is not None
-        settings = settings_of(arm, prior, pictures.side, options.steps)
-        told = hash_of(arm, settings, setting.models.fingerprint(arm.solver), pictures.side)
+        of_prior = setting.models.fingerprint(arm.solver)
+        found = None if options.settings is None else searched(options.settings, base_of(arm.solver), arm.measurement.instrument, of_prior)
+        settings = settings_of(arm, prior, pictures.side, options.steps, found)
+        told = hash_of(arm, settings, of_prior, pictures.side)
         texts = texts_of(study, arm, pictures, settings)
         for i, (name, number, text) in enumerate(zip(pictures.names, pictures.numbers, texts)):
             plan += [Row(arm, i, name, text, 1000 * number + s, settings, told) for s in range(options.seeds)]
@@ -211,12 +220,17 @@ def texts_of(study: Study, arm: Arm, pictures: Pictures, settings: Mapping[str, 
     return (study.texts or {})[arm.text](pictures, arm)
 
 
-def jobs_of(plan: Sequence[Row]) -> list[list[Row]]:
+def batch_of(side: int) -> int:
+    """How many images of `side` are reconstructed at a time: BATCH of 64×64 pixels, and as many pixels of larger ones, but one at least."""
+    return max(1, BATCH * 64**2 // max(side, 64) ** 2)
+
+
+def jobs_of(plan: Sequence[Row], batch: int) -> list[list[Row]]:
     """Batches of one arm, in turn of all arms: so the time left is known after a round, and a study that is stopped has rows of all."""
     of_arm: dict[tuple[str, str], list[Row]] = {}
     for row in plan:
         of_arm.setdefault((row.arm.measurement.name, row.arm.name), []).append(row)
-    batches = [[rows[at : at + BATCH] for at in range(0, len(rows), BATCH)] for rows in of_arm.values()]
+    batches = [[rows[at : at + batch] for at in range(0, len(rows), batch)] for rows in of_arm.values()]
     return [each[turn] for turn in range(max(map(len, batches), default=0)) for each in batches if turn < len(each)]
 
 
