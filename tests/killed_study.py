@@ -1,4 +1,4 @@
-"""python killed_study.py FOLDER: a study that is killed at 50 random points, and goes on; run by test_runner.
+"""python killed_study.py FOLDER: a study that is killed at 50 random points, and goes on; and one of four processes; run by test_runner.
 
 Each run is a fork, since an import takes longer than a run.  Every solve writes a byte to FOLDER/solves.  A run is killed some moments
 after it has begun, or stored, a random number of further batches, or, ten times, while it merges: so the points do not depend on how busy
@@ -68,6 +68,24 @@ def killed_run(action, ready, moment):
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
+def share(rank, world):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
+    run("shared")
+
+
+def shared_rows(world=4):
+    """What several processes at one time make of the study, each told its rank as `accelerate launch` does."""
+    pids = []
+    for rank in range(world):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            share(rank, world)
+            os._exit(0)
+    assert all(os.waitpid(pid, 0)[1] == 0 for pid in pids)
+    return pd.read_parquet(FOLDER / "shared" / "killed.parquet")
+
+
 def main():
     whole = run("whole")
     jobs = solves()
@@ -87,7 +105,12 @@ def main():
     stored = store("killed").read()
     left = sorted(path.name for path in (FOLDER / "killed").rglob("*") if not path.name.startswith("."))
     same = again.drop(columns="seconds").equals(whole.drop(columns="seconds"))
-    print(same, len(stored), int(stored.duplicated(list(runner.KEY)).sum()), killed, len(set(sizes)), jobs, solves(), left)
+    solved_alone = solves()
+    key = list(runner.KEY)
+    shared, alone = (each.drop(columns="seconds").sort_values(key, ignore_index=True) for each in (shared_rows(), whole))
+    assert solves() == solved_alone + jobs, "a batch was solved by two processes"
+    same = same and shared.equals(alone)
+    print(same, len(stored), int(stored.duplicated(list(runner.KEY)).sum()), killed, len(set(sizes)), jobs, solved_alone, left)
 
 
 def same_rows(turn):

@@ -106,5 +106,7 @@ def test_settings_are_the_recommended_ones_and_the_null_text_needs_no_guidance()
     assert arms.settings_of(Arm("p2l", "p2l", "null"), prior, 64)["guidance_scale"] == 2.5  # it tunes the text, so the two differ
     assert arms.settings_of(Arm("DDIM", "ddim"), prior, 64) == {"steps": 30, "guidance_scale": 4.0, "null_prompt": treg["null_prompt"]}
     few = arms.settings_of(Arm("ldps", "ldps"), prior, 64, steps=5)
+    slow = Arm("treg", settings={"steps": 200})
+    assert [arms.settings_of(slow, prior, 64, steps=most)["steps"] for most in (None, 5)] == [200, 5]
     assert few["steps"] == 5 and few["step_size"] == 15  # a fifth of the steps, each five times as long
     assert arms.settings_of(Arm("total_variation", "total_variation"), prior, 64, steps=5)["steps"] > 5

@@ -72,7 +72,7 @@ def test_a_study_runs_and_compares_each_arm_with_treg(name, tmp_path):
             assert arm == BASELINE or compared or all(value is None for value in each["figures"].values())
     rows = pd.read_parquet(tmp_path / f"{name}.parquet")
     assert not rows.duplicated(list(runner.KEY)).any() and (rows["study"] == name).all()
-    assert json.loads(rows["settings"].iloc[0])["steps"] == 2 or name == "convergence"
+    assert json.loads(rows["settings"].iloc[0])["steps"] == 2
 
 
 @pytest.mark.parametrize("name", ALL)

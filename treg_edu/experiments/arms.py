@@ -138,6 +138,8 @@ def settings_of(
     if steps is not None and solver not in WITHOUT_TEXT:
         settings = changed(solver, settings, {"steps": checks.integer("steps", steps)})
     settings = {name: value for name, value in settings.items() if name in parameters} | dict(arm.settings)
+    if steps is not None and "steps" in arm.settings:
+        settings["steps"] = min(arm.settings["steps"], steps)
     if "negation" in settings and prior.clip is None:
         settings["negation"] = None
     same = settings.get("negation") is None and solver not in TEXT_AND_NOT_GUIDANCE

@@ -73,10 +73,10 @@ def kid_parts(found: torch.Tensor, real: torch.Tensor) -> np.ndarray:
         KID = mean_{i≠j} k(aᵢ, aⱼ) + k(bᵢ, bⱼ) − k(aᵢ, bⱼ) − k(aⱼ, bᵢ),   k(u, v) = (uᵀv / d + 1)³
         part i = N KID − (N − 1) KID without picture i
 
-    It is unbiased at any N (Bińkowski et al. 2018; Gretton et al. 2012, eq. 4, for pairs), and may be slightly negative.  FID is not: with
-    a few dozen pictures in a thousand dimensions its covariance has no full rank, and it mostly measures N.  The parts are the jackknife's
-    pseudo-values (Tukey 1958), so that the interval of their mean is KID's.  Features are scaled to length √d, which makes uᵀv / d their
-    cosine.  found: (S, N, d), of S seeds, which are averaged.  real: (N, d), N ≥ 3.
+    It is unbiased at any N (Bińkowski et al. 2018; Gretton et al. 2012, eq. 4, for pairs), and may be slightly negative.  FID is not: its
+    bias grows as N falls, and with a few dozen pictures in a thousand dimensions its covariances have no full rank.  The parts are the
+    jackknife's pseudo-values (Tukey 1958), so that the interval of their mean is KID's.  Features are scaled to length √d, which makes
+    uᵀv / d their cosine.  found: (S, N, d), of S seeds, which are averaged.  real: (N, d), N ≥ 3.
     """
     count = len(checks.finite("real", real))
     checks.expect(count >= 3, "real", f"{count} pictures", "at least 3: the jackknife leaves one out, and pairs must remain")

@@ -20,7 +20,7 @@ __all__ = ["compared", "per_picture", "run", "tables", "truths"]
 
 NOTES = {
     "": "[low, high]: 95 % over pictures.  * differs from 0, p < 0.05 after Holm's correction over the table.",
-    "kid": "KID, on the judge's features, is unbiased and may be negative.  FID is not shown: with so few pictures it tells how few.",
+    "kid": "KID, on the judge's features, is unbiased and may be negative.  FID is not shown: it is biased, the more the fewer pictures.",
 }
 """{figure: what is said where it is shown}."""
 
