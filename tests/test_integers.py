@@ -149,7 +149,6 @@ CALLS = {
     "shift.dy": (-3, lambda n, _: phase_retrieval.shift(X, n, 1)),
     "shift.dx": (3, lambda n, _: phase_retrieval.shift(X, 1, n)),
     "check_writable.most_bytes": (3, lambda n, _: te.files.check_writable("out", te.files.data_folder(), n)),
-    "hint.number": (2, lambda n, _: te.exercises.hint("split", n)),
     "interval.digits": (3, lambda n, _: te.tables.interval([1.0, 2.0, 4.0], n)),
     "intervals.digits": (1, lambda n, _: te.tables.intervals({"a": {"b": [1.0, 2.0]}}, n).to_string()),
     # figures, panels, studies
