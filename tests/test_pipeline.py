@@ -220,7 +220,8 @@ def test_a_callback_ends_the_walk(parts, pipe, operator, y):
         (dict(solver="dps"), "prior: got OffloadedDiffusion, expected a PixelDiffusion"),
         (dict(output_type="latent"), "output_type: got 'latent', expected one of 'pil'"),
         (dict(num_images_per_prompt=0), "num_images_per_prompt: got 0"),
-        (dict(generator=seeds(0)), "seed: got 1 seeds for a batch of 2"),
+        (dict(generator=seeds(0)), "generator: got a list of 1, expected one torch.Generator or a list of 2"),
+        (dict(generator=3), "generator: got int, expected a torch.Generator"),
         (dict(seed=3), "seed: got 3, expected generator, as diffusers calls it"),
         (dict(null_prompt="red"), "null_prompt: got 'red', expected negative_prompt"),
         (dict(lamb=3), "lamb: got 3, expected one of the settings of treg: negative_prompt, num_inference_steps, guidance_scale, "),
@@ -325,6 +326,12 @@ def test_from_a_pipeline_of_a_folder_comes_the_clip_beside_it():
     theirs = StableDiffusionPipeline.from_pretrained(folder)
     pipe = TRegPipeline.from_pipe(theirs)
     assert pipe.clip.config.projection_dim == 192 and pipe.config.image_mean == [0.5] * 3
+
+
+@pytest.mark.parametrize("name", ["nowhere", "/nowhere/at/all", "a/b/c", ROOT / "tests"])
+def test_what_is_no_model_is_refused(name):
+    with pytest.raises(FileNotFoundError, match="^pretrained_model_name_or_path: got '.*', expected a folder with a model_index.json"):
+        TRegPipeline.from_pretrained(name)
 
 
 def test_pickled_weights_are_refused(saved, tmp_path):

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 from diffusers.image_processor import VaeImageProcessor
-from diffusers.loaders import StableDiffusionLoraLoaderMixin, TextualInversionLoaderMixin
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.utils import BaseOutput
 from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedModel
 
-from treg_edu import checks, files
+from treg_edu import checks, files, noise
 from treg_edu.diffusion import Step
 from treg_edu.operators import misfit
 from treg_edu.priors import LatentDiffusion, scheduler_of
@@ -77,7 +77,7 @@ class OffloadedDiffusion(LatentDiffusion):
         return super()._predict_noise(z_t, t, alpha_bar, text_embedding)
 
 
-class TRegPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoaderMixin, StableDiffusionLoraLoaderMixin):
+class TRegPipeline(DiffusionPipeline, StableDiffusionMixin, StableDiffusionLoraLoaderMixin):
     """Images from measurements y = A(x) + n and a text, by the solvers of `treg_edu.SOLVERS` that take a latent prior.
 
     vae, text_encoder, tokenizer, unet, scheduler: of Stable Diffusion; of a scheduler the noise levels are used, whatever its sampler.
@@ -121,7 +121,7 @@ class TRegPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoad
         folder that has nothing else.  A safety checker is not loaded.
         """
         source = str(pretrained_model_name_or_path)
-        _refuse_pickles(Path(source))
+        _check_source(Path(source))
         if "clip" not in settings and "clip" not in cls.load_config(source):
             settings["clip"] = clip_of(Path(source))
         defaults = {"use_safetensors": True, "variant": chosen_variant(Path(source) / "unet")}
@@ -226,7 +226,7 @@ class TRegPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoad
             guidance_scale = checks.number("guidance_scale", guidance_scale, least=0)
         y = checks.tensor("measurement", measurement, "(B, …)")
         y, batch = y.to(self._execution_device).repeat_interleave(count, 0), len(y) * count
-        seed = torch.randint(2**62, (batch,)).tolist() if generator is None else generator
+        seed = torch.randint(2**62, (batch,)).tolist() if generator is None else noise.per_sample(generator, batch)
         given = {"null_prompt": negative_prompt, "steps": num_inference_steps, "guidance_scale": guidance_scale, "seed": seed}
         arguments = _taken(solver, {name: value for name, value in (given | settings).items() if value is not None or name in settings})
         if isinstance(arguments.get("null_prompt"), (list, tuple)):
@@ -255,13 +255,17 @@ class TRegPipeline(DiffusionPipeline, StableDiffusionMixin, TextualInversionLoad
         return prior.decode(step.z0).clamp(0, 1).float() if step.x_hat is None else step.x_hat
 
 
-def _refuse_pickles(folder: Path) -> None:
-    """ArgumentError where a network of a local folder is there as a pickle alone."""
+def _check_source(folder: Path) -> None:
+    """ArgumentError where a path is no folder, or a network of a local folder is there as a pickle alone."""
+    name, expected = "pretrained_model_name_or_path", "a folder with a model_index.json, or a hub name, owner/model"
+    on_the_hub = len(folder.parts) == 2 and not folder.is_absolute() and not folder.exists()
+    there = on_the_hub or (folder / "model_index.json").is_file()
+    checks.expect(there, name, repr(str(folder)), expected, checks.MissingFileError)
     for part in ("vae", "unet", "text_encoder", "clip"):
         weights = {file.suffix for file in (folder / part).glob("*") if file.suffix in (".safetensors", ".bin", ".ckpt", ".pt")}
         came = f"{str(folder / part)!r} without a .safetensors file"
         expected = "weights as safetensors; pickles can run code and are not opened"
-        checks.expect(".safetensors" in weights or not weights, "pretrained_model_name_or_path", came, expected)
+        checks.expect(".safetensors" in weights or not weights, name, came, expected)
 
 
 def _taken(solver: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
