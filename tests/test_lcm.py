@@ -1,7 +1,6 @@
 """treg_edu.priors.lcm: a tiny random LoRA added to narrow networks, by hand and by diffusers; and LATINO on the prior of few steps."""
 
 import importlib.util
-import os
 
 import pytest
 import stable_diffusion as sd
@@ -11,9 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import treg_edu as te
 
-PEFT = importlib.util.find_spec("peft") is not None
 # `make install` brings it; on a machine that checks everything its absence is a failure, and not a skip.
-needs_peft = pytest.mark.skipif(not PEFT and not os.environ.get("CI"), reason="peft, of the extra lcm, is not installed: make install")
 RANK, ALPHA = 2, 4.0
 
 
@@ -55,7 +52,6 @@ def test_without_peft_it_is_named(parts, monkeypatch):
         te.priors.with_lcm_lora(sd.prior_of(parts), "a")
 
 
-@needs_peft
 def test_every_layer_is_changed_as_the_file_says(parts, layers, kohya):
     prior = sd.prior_of(parts)
     before = {name: weight.clone() for name, weight in prior.unet.state_dict().items()}
@@ -70,14 +66,12 @@ def test_every_layer_is_changed_as_the_file_says(parts, layers, kohya):
     assert not any(weight.requires_grad for weight in few.unet.parameters())
 
 
-@needs_peft
 def test_the_timesteps_are_an_lcms(parts, kohya):
     few = te.priors.with_lcm_lora(sd.prior_of(parts), kohya.parent)  # its folder
     assert [t for t, _ in few.timesteps(4)] == [999, 759, 499, 259] and few.recommended == {}
     torch.testing.assert_close(few.scheduler.alphas_cumprod, sd.prior_of(parts).scheduler.alphas_cumprod)
 
 
-@needs_peft
 def test_latino_runs_as_with_diffusers_own_loading(parts, kohya):
     """`load_lora_weights` and `LCMScheduler.from_config`, the recipe of diffusers, on the pipeline."""
     operator = te.operators.SuperResolution(16)
@@ -101,7 +95,6 @@ def test_latino_runs_as_with_diffusers_own_loading(parts, kohya):
     assert four.isfinite().all() and (four - expected).abs().max() > 0.02
 
 
-@needs_peft
 def test_one_estimate_is_the_consistency_function(parts, kohya):
     """As `LCMScheduler` computes it: c_skip z + c_out ẑ₀, to its bound."""
     prior = te.priors.with_lcm_lora(sd.prior_of(parts), kohya)
@@ -115,7 +108,6 @@ def test_one_estimate_is_the_consistency_function(parts, kohya):
         torch.testing.assert_close(te.diffusion.tweedie(z, noise, prior.alpha_bar(t)), expected, rtol=1e-4, atol=1e-4)
 
 
-@needs_peft
 def test_what_is_no_lora_of_the_unet_is_refused(parts, kohya, tmp_path):
     prior = sd.prior_of(parts)
     text = {f"lora_te_text_model_encoder_layers_0_self_attn_q_proj.{name}": value for name, value in
