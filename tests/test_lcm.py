@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 import treg_edu as te
 
-# `make install` brings it; on a machine that checks everything its absence is a failure, and not a skip.
 RANK, ALPHA = 2, 4.0
 
 
