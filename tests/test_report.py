@@ -104,7 +104,7 @@ def test_a_figure_that_some_picture_lacks_is_no_mean(tmp_path):
     assert found["tables"]["boxes"][BASELINE]["figures"]["misfit"] is None
 
 
-def test_a_study_adds_figures_of_a_reconstruction_and_of_a_pictures_seeds(tmp_path):
+def test_a_study_adds_figures_of_a_reconstruction_and_of_a_pictures_seeds(tmp_path, capsys):
     study = Study(
         "more",
         lambda setting: [Arm(BASELINE, measurement=BOXES), Arm("ldps", "ldps", measurement=BOXES)],
@@ -115,7 +115,10 @@ def test_a_study_adds_figures_of_a_reconstruction_and_of_a_pictures_seeds(tmp_pa
     )
     found = report.run(study, tiny_world.models(), images=3, seeds=2, out=tmp_path)
     table = found["tables"]["boxes"]
-    assert list(table[BASELINE]["figures"]) == ["psnr", "bright", "range"] and list(table["ldps"]["differences"]) == ["psnr", "range"]
+    assert list(table[BASELINE]["figures"]) == [*FIGURES, "bright", "range"]
+    assert set(table["ldps"]["differences"]) == {name for name, figure in FIGURES.items() if figure.better} | {"range"}
+    printed = capsys.readouterr().out
+    assert "brightness" in printed and "PSNR dB" in printed and "SSIM" not in printed
     rows, *_ = runner.reconstruct(study, Options(images=3, seeds=2, out=tmp_path), tiny_world.models())
     own = rows[rows["arm"] == BASELINE]["bright"].to_numpy().reshape(3, 2)
     assert table[BASELINE]["figures"]["range"][0] == pytest.approx(np.ptp(own, axis=1).mean())

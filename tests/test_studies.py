@@ -17,6 +17,7 @@ from treg_edu.experiments import (
     ambiguity,
     arms,
     convergence,
+    grading,
     measurements,
     negation,
     other_class,
@@ -62,7 +63,8 @@ def test_a_study_runs_and_compares_each_arm_with_treg(name, tmp_path):
     """TReg's arms, 3 pictures; two seeds where the spread is asked for."""
     seeds = ALL[name].least_seeds
     told = report.run(ALL[name], tiny_world.models(), images=3, seeds=seeds, steps=2, solvers=["treg"], out=tmp_path)
-    figures = report.figures_of(ALL[name])
+    figures = {**grading.FIGURES, **ALL[name].figures}
+    assert set(report.shown(ALL[name])) <= set(figures)
     assert told["study"] == name and (tmp_path / f"{name}.json").is_file()
     for table in told["tables"].values():
         assert BASELINE in table

@@ -28,14 +28,15 @@ CHANGED: dict[str, tuple[str, dict[str, Any]]] = {
     "λ = 1": ("treg", {"lam": 1.0}),
     "2 iterations": ("treg", {"iterations": 2}),
     "20 iterations": ("treg", {"iterations": 20}),
-    "DPS off Γ, ρ = 2": ("treg", {"every": 3, "dps_step_size": 2.0}),
-    "DPS off Γ, ρ = 16": ("treg", {"every": 3, "dps_step_size": 16.0}),
+    "Γ: every third, DPS, ρ = 2": ("treg", {"every": 3, "since": 0.0, "until": 1.0, "dps_step_size": 2.0}),
+    "Γ: every third, DPS, ρ = 16": ("treg", {"every": 3, "since": 0.0, "until": 1.0, "dps_step_size": 16.0}),
     "one last round": ("treg", {"last_rounds": 1}),
     "three last rounds": ("treg", {"last_rounds": 3}),
     "no negation": ("treg", {"negation": None}),
     "negation, projected": ("treg", {"negation": "projected"}),
 }
-"""{arm: (solver, its settings)}; the arm "treg" has what is recommended, at either ω."""
+"""{arm: (solver, its settings)}; the arm "treg" has what is recommended, at either ω.  The latent-DPS branch works off Γ, so it is compared
+with every third step in Γ."""
 AT = {2.5: 0.3, 5.0: 0.6}
 """{ω: the scale of CFG++ beside it}; 0.6 does what CFG does at some 7.5."""
 

@@ -19,7 +19,7 @@ from .runner import DDIM, Options, Setting, Study, reconstruct
 __all__ = ["compared", "per_picture", "run", "tables", "truths"]
 
 NOTES = {
-    "": "[low, high]: 95 % over pictures.  * differs from 0, p < 0.05 after Holm's correction over the table.",
+    "": "[low, high]: 95 % over pictures.  * differs from 0, p < 0.05 after Holm's correction over all of the measurement.",
     "kid": "KID, on the judge's features, is unbiased and may be negative.  FID is not shown: it is biased, the more the fewer pictures.",
 }
 """{figure: what is said where it is shown}."""
@@ -43,7 +43,7 @@ def run(study: Study, models: Models | None = None, **given: Any) -> dict[str, A
 
 def reported(study: Study, options: Options, rows: pd.DataFrame, setting: Setting) -> dict[str, Any]:
     """What STUDY.json holds."""
-    figures = figures_of(study)
+    figures = {**FIGURES, **study.figures}
     return {
         "study": study.name,
         "options": asdict(options),
@@ -58,8 +58,8 @@ def reported(study: Study, options: Options, rows: pd.DataFrame, setting: Settin
     }
 
 
-def figures_of(study: Study) -> dict[str, Figure]:
-    """What is in its tables."""
+def shown(study: Study) -> dict[str, Figure]:
+    """What is printed of its tables."""
     there = {**FIGURES, **study.figures}
     return {name: there[name] for name in study.shown} if study.shown else there
 
@@ -139,22 +139,22 @@ def show(study: Study, report: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    figures, console = figures_of(study), Console(width=170)
+    figures, console = shown(study), Console(width=170)
     told = f"{report['pictures']} pictures × {report['options']['seeds']} seeds"
     for measurement, arms in report["tables"].items():
         table = Table("", *(figure.title for figure in figures.values()), title=f"{study.name}, {measurement}: {told}")
         for arm, each in arms.items():
             table.add_row(arm, *(cell(each["figures"][name], figure) for name, figure in figures.items()))
         console.print(table)
-        shown = {name: figure for name, figure in figures.items() if any(name in each["differences"] for each in arms.values())}
+        told_apart = {name: figure for name, figure in figures.items() if any(name in each["differences"] for each in arms.values())}
         minus = Table(
             f"minus {study.baseline}",
-            *(figure.title for figure in shown.values()),
+            *(figure.title for figure in told_apart.values()),
             title=f"{study.name}, {measurement}: paired differences",
         )
         for arm, each in arms.items():
             if each["differences"]:
-                minus.add_row(arm, *(cell(each["differences"].get(name), figure) for name, figure in shown.items()))
+                minus.add_row(arm, *(cell(each["differences"].get(name), figure) for name, figure in told_apart.items()))
         if minus.row_count:
             console.print(minus)
     for name, note in NOTES.items():

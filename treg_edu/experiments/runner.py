@@ -83,7 +83,7 @@ class Study:
     name: of its files.  arms: for a setting.  texts: {name: for each picture}, besides "true" and "null".
     columns: more to grade each reconstruction by.  watcher: the same, for what only the run itself shows; made with the solver's settings.
     of_pictures: for what all seeds of a picture show together, from the rows of one arm: {column: one value a picture, in their order}.
-    figures: how tables show these.  shown: the names of the figures in its tables; all that every table has, and its own, if empty.
+    figures: how tables show these, besides those that every table has.  shown: the names of what is printed; all if empty.
     baseline: the arm that each other of its measurement is compared with.  classes: for `data`, the labels it is restricted to, None for
     all.  least_seeds: the fewest that it makes sense with.
     """
