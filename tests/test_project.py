@@ -25,7 +25,7 @@ CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
 (CONDA_PIP,) = [line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)]
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = {canonicalize_name(Requirement(line).name): Requirement(line) for line in sum(EXTRAS.values(), PROJECT["dependencies"])}
-ON_DEMAND = {canonicalize_name(Requirement(line).name) for line in EXTRAS["browser"] + EXTRAS["lcm"]}  # test_lcm.py asks for peft
+ON_DEMAND = {canonicalize_name(Requirement(line).name) for line in EXTRAS["browser"]}
 
 
 def pins():
