@@ -327,3 +327,12 @@ def test_negation_has_its_controls(setting):
     assert other.given(batch)["others"].shape == (2, 3, 64, 64)
     alone = Batch(setting.pictures, [2], [0], None, None, None, [""], None)
     assert torch.equal(other.given(batch)["others"][1], other.given(alone)["others"][0])
+
+
+def test_the_sigma_told_of_other_noise_is_about_its_size():
+    """For drawings, whose ground is white."""
+    found = pictures.load(count=24)
+    for y in robustness.MEASUREMENTS:
+        if y.jpeg is not None or y.photons is not None:
+            measured = y.noise_level(found.x, y.measure(found.x, found.numbers)).mean().item()
+            assert y.told == pytest.approx(measured, rel=0.1)
