@@ -21,7 +21,7 @@ MEASUREMENTS = (
     *(Measurement("sr", 0.0, f"sr, {photons} photons", photons=photons, told=photons**-0.5) for photons in (1000, 50)),
     *(Measurement("sr", label=f"sr, {change}", change=change) for change in CHANGES),
 )
-"""A table each.  Of JPEG, the σ that is told is the RMS of what 24 drawings lose; of photons, that of a white pixel, as most of theirs are."""
+"""A table each.  Of JPEG, the σ that is told is the RMS of what 24 drawings lose; of photons, that of a white pixel, as most are."""
 
 
 def arms(setting: Setting) -> list[Arm]:
