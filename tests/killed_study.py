@@ -1,8 +1,8 @@
 """python killed_study.py FOLDER: a study that is killed at 50 random points, and goes on; and one of four processes; run by test_runner.
 
-Each run is a fork, since an import takes longer than a run.  Every solve writes a byte to FOLDER/solves.  A run is killed some moments
-after it has begun, or stored, a random number of further batches, or, ten times, while it merges: so the points do not depend on how busy
-the machine is.
+Each run is a fork, since an import takes longer than a run.  Every solve writes a byte to FOLDER/solves.  A run is killed as it touches the
+folder for the k-th time, k random: opens a file, brings it to the disk, renames it, removes it.  Ten of them are merging.  No clock takes
+part, so the points do not depend on how busy the machine is.
 """
 
 import os
@@ -50,21 +50,30 @@ def solves():
     return path.stat().st_size if path.exists() else 0
 
 
-def batches():
-    return sum(1 for _ in (FOLDER / "killed" / "killed.rows").glob("[!.]*"))
+TOUCHES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir"}  # of Python's audit events, told before they happen
 
 
-def killed_run(action, ready, moment):
-    """Whether a fork was killed, `moment` seconds after it was ready, before it ended."""
+def killed_run(action, count):
+    """Whether a fork was killed, at the moment of its `count`-th touch of FOLDER, before it ended."""
     pid = os.fork()
     if pid == 0:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        left, sync = count, os.fsync
+
+        def touched():
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def audit(event, arguments):
+            if event in TOUCHES and str(FOLDER) in os.fsdecode(arguments[0] if isinstance(arguments[0], (str, bytes, os.PathLike)) else ""):
+                touched()
+
+        sys.addaudithook(audit)
+        os.fsync = lambda descriptor: (touched(), sync(descriptor))  # what is written and not yet brought to the disk
         action()
         os._exit(0)
-    while not ready() and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        time.sleep(0.0005)
-    time.sleep(moment)
-    os.kill(pid, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
@@ -91,15 +100,12 @@ def main():
     jobs = solves()
     (FOLDER / "solves").unlink()
     chance, killed, sizes = random.Random(0), 0, []
-    for turn in range(KILLS):
-        progress = solves if turn % 2 else batches
-        enough = progress() + chance.randint(1, 4)
-        killed += killed_run(lambda: run("killed"), lambda: progress() >= enough, chance.uniform(0, 0.01))
+    for _ in range(KILLS):
+        killed += killed_run(lambda: run("killed"), chance.randint(1, 16))
         sizes.append(len(store("killed").read()))
     for turn in range(IN_MERGES):
         shutil.copytree(FOLDER / "killed", FOLDER / f"{turn}")
-        begun = FOLDER / f"{turn}" / ".killed.lock"
-        killed += killed_run(store(f"{turn}").merge, begun.exists, chance.uniform(0, 0.04))
+        killed += killed_run(store(f"{turn}").merge, chance.randint(1, 12))
         assert same_rows(turn), turn
     again = run("killed")
     stored = store("killed").read()

@@ -48,7 +48,7 @@ def test_the_course_runs_without_a_network():
 
 def test_only_training_needs_accelerate():
     """Where it is not installed, everything else runs, and says nothing about it; a training says what brings it."""
-    hidden = 'import sys\nsys.modules["accelerate"] = None\n'
+    hidden = 'import sys\nsys.modules["accelerate"] = sys.modules["peft"] = None\n'  # peft, of the extra lcm, asks for it
     done = python(hidden + OFFLINE, HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(1, 3, 64, 64) (1, 3, 64, 64) True" and "accelerate" not in done.stderr

@@ -118,7 +118,7 @@ def test_a_study_that_is_killed_fifty_times_has_the_rows_of_an_uninterrupted_one
     assert done.returncode == 0, done.stderr[-2000:]
     same, stored, twice, killed, sizes, jobs, solves, left = done.stdout.split(maxsplit=7)
     assert same == "True" and stored == "200" and twice == "0" and jobs == "100"
-    assert int(killed) >= 45 and int(sizes) >= 20  # or the kills came too late, or too early
+    assert int(killed) == 50 and int(sizes) >= 15  # at many places
     assert int(jobs) < int(solves) <= int(jobs) + 40  # a kill costs the batch that it hits, and no other
     assert "'killed.parquet'" in left
 
