@@ -364,10 +364,21 @@ def test_an_example_is_the_same_alone():
     assert torch.equal(images.example(labels[0]), x[:1])
 
 
+def test_examples_are_slices_of_one_shuffle():
+    x, labels = images.examples(12)
+    others, of_others = images.examples(4, first=8)
+    assert torch.equal(others, x[8:]) and of_others == labels[8:]
+    assert len(set(images.examples(288)[1])) == 288
+
+
 @pytest.mark.parametrize("n", [0, 10**6, 1.5])
 def test_examples_of_an_impossible_number(n):
-    with pytest.raises(ValueError, match="n: got .*expected an integer from 1 to"):
+    with pytest.raises(ValueError, match="n: got .*expected an integer from 1 to 288"):
         images.examples(n)
+    with pytest.raises(ValueError, match="n: got 9, expected an integer from 1 to 8$"):
+        images.examples(9, first=280)
+    with pytest.raises(ValueError, match="first: got 288, expected an integer from 0 to 287$"):
+        images.examples(1, first=288)
 
 
 def test_missing_data_folder(tmp_path, monkeypatch):

@@ -64,6 +64,28 @@ def test_a_killed_training_resumes_where_its_checkpoint_was(tmp_path):
     assert steps == state["step"]
 
 
+SEVERAL = (
+    RUN.replace("torch.manual_seed(0)", "torch.manual_seed(loop.process().process_index)")
+    + """
+rank, together = loop.process().process_index, loop.process().num_processes
+torch.save({"weight": model.layer.weight.detach(), "together": together, "loss": log["loss"]}, f"{sys.argv[1]}/of_process_{rank}.pt")
+"""
+)
+
+
+def test_several_processes_without_a_gpu_train_one_model(tmp_path):
+    """They begin with unlike weights and see unlike batches, and end with the same weights."""
+    script = tmp_path / "run.py"
+    script.write_text(SEVERAL)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script, tmp_path, "0.02"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(tmp_path / f"of_process_{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first["together"] == second["together"] == 2 and first["loss"] != second["loss"]
+    assert torch.allclose(first["weight"], second["weight"], atol=1e-6)
+    assert torch.allclose(first["weight"], torch.ones(1, 4), atol=0.2)
+
+
 def test_what_a_training_resumes_from_is_no_view_of_its_checkpoint(tmp_path):
     from diffusers.training_utils import EMAModel
 

@@ -310,14 +310,16 @@ def example(name: str, style: str | None = None) -> torch.Tensor:
     return decode((rows if style is None else rows[rows["style"] == style]).iloc[:1])
 
 
-def examples(n: int, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
+def examples(n: int, first: int = 0, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
     """(images, labels) of n held-out pictures of distinct concepts: (n, 3, 64, 64) in [0, 1], list of n strings.
 
-    One seed shuffles all concepts once, so `examples(4)` are the first four of `examples(8)`.
+    One seed shuffles all concepts once. So `examples(4)` are the first four of `examples(8)`, and `examples(4, first=8)` are four others.
     """
     held_out = captions().query("split == 'heldout'").drop_duplicates("concept").sort_values("concept")
-    n = checks.integer("n", n, 1, len(held_out))
-    rows = held_out.iloc[np.random.default_rng(checks.integer("seed", seed, 0)).permutation(len(held_out))[:n]]
+    first = checks.integer("first", first, 0, len(held_out) - 1)
+    n = checks.integer("n", n, 1, len(held_out) - first)
+    shuffled = np.random.default_rng(checks.integer("seed", seed, 0)).permutation(len(held_out))
+    rows = held_out.iloc[shuffled[first : first + n]]
     return decode(rows), rows["label"].tolist()
 
 

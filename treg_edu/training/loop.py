@@ -2,17 +2,21 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from .. import files
 
-__all__ = ["computing_clock", "fit", "learning_rate"]
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+__all__ = ["computing_clock", "fit", "learning_rate", "process"]
 
 
 def has_bf16() -> bool:
@@ -37,6 +41,14 @@ def computing_clock() -> float:
     return time.monotonic() if torch.cuda.is_available() else time.thread_time()
 
 
+def process() -> "PartialState":
+    """This process among those that `accelerate launch` or `torchrun` started, which wait for each other here, with a GPU each or none."""
+    from accelerate import PartialState
+
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=several and not torch.cuda.is_available())  # otherwise each would train alone
+
+
 def fit(
     model: nn.Module,
     batch: Callable[[torch.Generator], Sequence[torch.Tensor]],
@@ -54,13 +66,15 @@ def fit(
     model: a module whose forward takes tensors and returns the loss.  batch(generator) → those tensors, drawn from a CPU generator
     that depends on the seed, the process and the step alone, so that a resumed run sees what the uninterrupted one would have.
     out: a folder; `checkpoint.safetensors` in it is written every `checkpoint_every` seconds (beside, then renamed) and resumed
-    from if it is there.  Runs on one CPU, one GPU, or several processes under `accelerate launch`.
+    from if it is there.  Runs on one CPU, one GPU, or several processes
+    under `accelerate launch` or `torchrun`, whose gradients are averaged.
     Returns {"steps", "minutes", "loss"}.
     """
     from accelerate import Accelerator
     from diffusers.training_utils import EMAModel
     from tqdm.auto import tqdm
 
+    process()
     accelerator = Accelerator(mixed_precision="bf16" if has_bf16() else "no")
     optimizer = torch.optim.AdamW(model.parameters(), peak, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
     model, optimizer = accelerator.prepare(model, optimizer)

@@ -7,7 +7,7 @@
 Order: `make_phrases`, `make_reconstructed` with an earlier prior, `train_vae`, `train_text`; `train_unet`, `train_clip`, `train_judge`, and
 where wanted `train_decoder`, which leaves the latents as the U-Net knows them, or `train_robust`, which moves them a little;
 `train_pixel` needs `train_text` alone; `export`.
-Under `accelerate launch` every process trains and the first one alone writes; the others return {}.
+Under `accelerate launch` or `torchrun` every process trains and the first one alone writes; the others return {}.
 """
 
 import io
@@ -24,7 +24,7 @@ from ..priors import load_prior
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
 from ..priors.model_files import readable, weights, without_reports
 from ..priors.pixel_diffusion import to_patches
-from . import clip, data, lite, pixel, prior, robust, spoilt, unet, vae
+from . import clip, data, lite, loop, pixel, prior, robust, spoilt, unet, vae
 from . import corpus as corpora
 from . import phrases as phrase_books
 from .prior import replacing
@@ -115,13 +115,11 @@ def phrases_of(found: "pd.DataFrame", labels: list[str]) -> dict[str, list[str]]
 
 def make_tokenizer(frame: "pd.DataFrame", runs: str | Path, phrases: "pd.DataFrame | None" = None) -> Any:
     """The tokenizer in `runs`, learnt from the training captions, and the phrases if any, the first time."""
-    from accelerate import PartialState
-
     folder = Path(runs) / "tokenizer"
-    if PartialState().is_main_process and not folder.is_dir():
+    if loop.process().is_main_process and not folder.is_dir():
         with replacing(folder) as beside:
             clip.train_tokenizer(frame, [] if phrases is None else phrases["text"]).save_pretrained(beside)
-    PartialState().wait_for_everyone()
+    loop.process().wait_for_everyone()
     return tokenizer_of(runs)
 
 
@@ -512,9 +510,7 @@ def finish(runs: str | Path, name: str, models: Mapping[str, Any], log: Figures,
 
     models: {subfolder: model}.  figures: a function, called once the models are safe.
     """
-    from accelerate import PartialState
-
-    if not PartialState().is_main_process:
+    if not loop.process().is_main_process:
         return {}
     with replacing(Path(runs) / name / "final") as beside:
         for subfolder, model in models.items():

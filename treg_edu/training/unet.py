@@ -147,7 +147,6 @@ def remembered(
     path: Path, networks: Sequence[nn.Module], frames: "Sequence[pd.DataFrame]", make: Callable[[], dict[str, torch.Tensor]], *also: Any
 ) -> dict[str, torch.Tensor]:
     """The tensors of make(), kept beside `path` for a run that resumes with the same networks, images, captions and `also`."""
-    from accelerate import PartialState
     from safetensors.torch import load_file, save_file
 
     seen = hashlib.sha256(repr((COPIES, CAPTIONS, PHRASES, *also)).encode())
@@ -158,7 +157,7 @@ def remembered(
         seen.update(b"".join(frame["image"]) + frame.drop(columns="image").to_json().encode())
     digest = seen.hexdigest()
     path = path.with_name(f"{path.stem}-{digest[:12]}{path.suffix}")
-    with PartialState().main_process_first():
+    with loop.process().main_process_first():
         if not path.exists():
             with files.written_beside(path) as beside:
                 save_file({name: value.contiguous() for name, value in make().items()}, beside)
