@@ -46,7 +46,7 @@ def pixel_step_nonlinear(
 ) -> torch.Tensor:
     """The same objective for nonlinear A, over images in [0, 1], by projected gradient descent from `start`, or x, with a line search.
 
-    f(x̂) = ½ ‖y − A(x̂)‖² + ½ λ ‖x̂ − x‖²,   ∇f = J_Aᵀ (A(x̂) − y) + λ (x̂ − x)
+    f(x̂) = ½ ‖y − A(x̂)‖² + ½ λ ‖x̂ − x‖²,   ∇f = J_Aᵀ (A(x̂) − y) + λ (x̂ − x)      (the objective: Kim et al. 2025)
     x̂ ← clip(x̂ − η ∇f, 0, 1) where that lowers f enough, η growing by half; otherwise x̂ stays and η is halved
                                                             (Armijo's rule on the projection arc, Bertsekas 1976)
 
@@ -106,7 +106,7 @@ def renoise(z0: torch.Tensor, noise: torch.Tensor, fresh_noise: torch.Tensor, al
 
 
 def is_consistency_step(index: int, steps: int, every: int = 3, until: float = 0.85, since: float = 0.0) -> bool:
-    """Whether step `index` of `steps` is in Γ: every third among the first 85 %  (the authors' code: 170 of 200).
+    """Whether step `index` of `steps` is in Γ: every third among the first 85 %  (Kim et al. 2025; their code: 170 of 200).
 
     since: the share of the steps that passes before, 0.15 for the last 85 %.
     """

@@ -87,7 +87,10 @@ def estimate_in_graph(
 
 
 def latent_gradient(prior: DiffusionPrior, operator: Any, y: torch.Tensor, z0: torch.Tensor, z_t: torch.Tensor) -> torch.Tensor:
-    """∇_{z_t} ‖y − A(D(ẑ₀))‖, through the decoder and whatever made ẑ₀ of z_t under `torch.enable_grad()`.  Returns the shape of z_t."""
+    """∇_{z_t} ‖y − A(D(ẑ₀))‖, through the decoder and whatever made ẑ₀ of z_t under `torch.enable_grad()`.
+
+    The step of LDPS, and of TReg off Γ      (Kim et al. 2025, the latent-DPS branch).  Returns the shape of z_t.
+    """
     with torch.enable_grad():
         x_hat = prior.decode(z0)
     return pull_back(norm_gradient(operator, x_hat, y), x_hat, z_t)

@@ -27,7 +27,7 @@ def adaptive_negation(
     learning_rate: float = 1e-3,
     iterations: int = 10,
 ) -> torch.Tensor:
-    """Minimise `negation_loss` over c_∅ alone, by Adam.
+    """Minimise `negation_loss` over c_∅ alone, by Adam      (Kim et al. 2025, Algorithm 1).
 
     null_embedding: c_∅, (B, L, d).  image_feature: CLIP's feature of x̂, (B, d), of the same width: the published rule compares it with
     hidden states, two spaces that CLIP never aligned; `DiffusionPrior.to_hidden_space(feature)` compares in the shared one instead.

@@ -45,7 +45,7 @@ class Operator(ABC):
         return self.A(x)
 
     def measure(self, x: torch.Tensor, sigma: float, generator: noise.Generators = None) -> torch.Tensor:
-        """y = A(x) + n,  n ~ N(0, σ²)
+        """y = A(x) + n,  n ~ N(0, σ²)      (Kim et al. 2025, Eq. 1)
 
         sigma is in the units of [0, 1] images: half of a σ that is quoted for images in [-1, 1].
         generator: as in `noise.per_sample`.  Returns the shape of A(x).

@@ -47,9 +47,12 @@ class LatentDiffusion(DiffusionPrior):
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """E(x): the posterior mean, scaled.  (B, 3, H, W) in [0, 1] → (B, 4, h, w)."""
+        """E(x): the posterior mean, scaled      (Rombach et al. 2022).  (B, 3, H, W) in [0, 1] → (B, 4, h, w)."""
         return self.vae.encode(2 * x.to(self.device, self.vae.dtype) - 1).latent_dist.mode() * self.vae.config.scaling_factor
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """D(z).  (B, 4, h, w) → (B, 3, H, W), not clamped, so that gradients and linear operators see all of it."""
+        """D(z)      (Rombach et al. 2022).  (B, 4, h, w) → (B, 3, H, W).
+
+        Not clamped, so that gradients and linear operators see all of it.
+        """
         return self.vae.decode(z.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor).sample / 2 + 0.5

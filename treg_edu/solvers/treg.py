@@ -44,6 +44,8 @@ def treg(
 ) -> Iterator[Step]:
     """Reconstruct images from measurements y = A(x) + n, a text telling which of the many explanations is meant.
 
+    The loop is Algorithm 1      (Kim et al. 2025, Algorithm 1).
+
     prior: as `load_prior` gives.  operator: of `treg_edu.operators`, a `deepinv.physics` object, or any with A(x).  y: B measurements.
     prompt, null_prompt: one string, or a list of B.  seed: one int or a list of B, see `noise.generators`.
     negation: "hidden" compares the image feature with the null text's hidden states, as published; "projected" after CLIP's text
