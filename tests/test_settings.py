@@ -68,14 +68,59 @@ def test_seconds_choose_nothing():
     assert search.choose(figures) == QUICK
 
 
-def test_halving_keeps_the_better_half_and_the_settings_so_far():
-    figures = {name: seen(distance=[float(place)] * 4) for place, name in enumerate("abcde")}
-    assert search.halved(figures, "e") == ["a", "b", "c", "e"] and search.halved(figures, "a") == ["a", "b", "c"]
+STEPS = {"step_size": tuple({"step_size": 2.0**k} for k in range(-3, 8)), "kind": ({"kind": "a"}, {"kind": "b"}, {"kind": "c"})}
+BEGUN = {"step_size": 2.0, "kind": "a"}
 
 
-@pytest.mark.parametrize(("count", "expected"), [(96, [24, 48, 96]), (32, [8, 16, 32]), (20, [10, 20]), (2, [2])])
-def test_rungs(count, expected):
-    assert search.rungs(count) == expected
+def bowl(found):
+    """The least at step size 32 and kind "c"."""
+    return abs(np.log2(found["step_size"] / 32)) + 3 * (found["kind"] != "c")
+
+
+def test_a_ladder_is_climbed_rung_by_rung():
+    assert search.neighbours("ldps", BEGUN, STEPS["step_size"]) == [BEGUN | {"step_size": 4.0}, BEGUN | {"step_size": 1.0}]
+    between, lowest = BEGUN | {"step_size": 3.0}, BEGUN | {"step_size": 0.125}
+    assert [each["step_size"] for each in search.neighbours("ldps", between, STEPS["step_size"])] == [4.0, 2.0]
+    assert search.neighbours("ldps", lowest, STEPS["step_size"]) == [BEGUN | {"step_size": 0.25}]
+    assert search.neighbours("ldps", BEGUN, STEPS["kind"]) == [BEGUN | {"kind": "b"}, BEGUN | {"kind": "c"}]
+    clamp = ({"clamp": None}, {"clamp": 0.125})
+    assert search.neighbours("latent_daps", {"clamp": None}, clamp) == [{"clamp": 0.125}]
+
+
+def test_a_search_ends_in_the_bowl_and_never_tries_a_setting_twice():
+    calls = []
+    values = search.tried("ldps", BEGUN, STEPS, lambda found: calls.append(found) or bowl(found), 20)
+    names = list(values)
+    assert names[0] == study.name_of(BEGUN) and len(names) == len(calls) == 20
+    assert min(values, key=values.get) == study.name_of({"step_size": 32.0, "kind": "c"})
+    # up to 64, one too far, then down is known; then the kinds
+    assert [json.loads(name)["step_size"] for name in names[:6]] == [2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
+    assert [json.loads(name)["kind"] for name in names[6:8]] == ["b", "c"]
+    again = search.tried("ldps", BEGUN, STEPS, bowl, 20)
+    assert again == values and list(search.tried("ldps", BEGUN, STEPS, bowl, 7)) == names[:7]
+
+
+def test_a_search_ends_where_there_is_nothing_more_to_try():
+    assert (
+        len(search.tried("tikhonov", {"lam": 1.0}, {"lam": ({"lam": 1.0}, {"lam": 2.0}, {"lam": 4.0})}, lambda found: found["lam"], 50))
+        == 3
+    )
+
+
+@pytest.mark.parametrize("solver", te.SOLVERS)
+def test_every_solver_has_as_many_trials(prior, solver):
+    """Where its coordinates have as many settings to try."""
+    linear = "sr" in study.taken_by(solver)
+    coordinates_, start = coordinates.coordinates_of(solver, linear), coordinates.start_of(solver, {}, linear)
+    random = np.random.default_rng(1)
+    values = search.tried(solver, start, coordinates_, lambda _: random.random(), 32)
+    most = np.prod([len(candidates) for candidates in coordinates_.values()])
+    assert len(values) == 32 or len(values) >= most
+
+
+@pytest.mark.parametrize(("count", "expected"), [(96, 24), (48, 12), (20, 8), (2, 2)])
+def test_a_trial_sees_a_quarter(count, expected):
+    assert search.few(count) == expected
 
 
 def test_the_front_has_what_nothing_beats():
@@ -117,9 +162,7 @@ def test_rivals_are_searched_as_widely(solver):
         assert set(map(study.name_of, own["steps"])) >= set(map(study.name_of, tregs["steps"]))
     if solver != "treg" and "guidance_scale" in parameters(solver):
         assert own["null_prompt"] == tregs["null_prompt"]
-        assert {each["guidance_scale"] for each in own["guidance_scale"]} == {
-            each["guidance_scale"] for each in tregs["guidance"] if each["guidance"] == "cfg"
-        }
+        assert own["guidance_scale"] == tregs["guidance_scale"]
     if "step_size" in own:
         ladder = [each["step_size"] for each in own["step_size"]]
         ratios = {later / earlier for earlier, later in zip(ladder, ladder[1:])}

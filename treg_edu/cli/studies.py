@@ -97,8 +97,9 @@ for name, command in STUDIES.items():
 @one_line_errors
 def settings(
     solver: Annotated[str, typer.Option(help="Whose settings; see `treg-edu solve --help`.")] = "treg",
-    images: Annotated[int, typer.Option(min=2, help="How many tuning pictures.")] = 96,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Reconstructions of each.")] = 2,
+    images: Annotated[int, typer.Option(min=2, help="How many tuning pictures; a trial sees a quarter of them.")] = 48,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Reconstructions of each.")] = 1,
+    trials: Annotated[int, typer.Option(min=2, help="How many settings are tried for each instrument.")] = 32,
     instruments: Annotated[
         str | None, typer.Option(help="Of sr, blur, boxes, gamma, phase, separated by commas; all that the solver takes if not given.")
     ] = None,
@@ -109,7 +110,7 @@ def settings(
     from treg_edu.experiments import settings
 
     check_device(device)
-    settings.run(solver=solver, images=images, seeds=seeds, instruments=names(instruments), out=out, device=device)
+    settings.run(solver=solver, images=images, seeds=seeds, trials=trials, instruments=names(instruments), out=out, device=device)
 
 
 @one_line_errors

@@ -129,16 +129,14 @@ COORDINATES: dict[str, Coordinates] = {
     "tikhonov": PENALTY,
     "total_variation": PENALTY | values("steps", 100, 500),
     "treg": {
-        "guidance": (
-            *({"guidance": "cfg", "guidance_scale": scale} for scale in SCALES),
-            *({"guidance": "cfg++", "guidance_scale": scale} for scale in (0.2, 0.4, 0.6, 0.8)),
-        ),
-        "consistency": tuple(
-            {"every": every, "since": since, "until": until}
-            for every in (1, 2, 3)
-            for since, until in ((0.0, 1.0), (0.0, 0.85), (0.15, 1.0))
-        ),
+        **values("guidance_scale", *SCALES),
+        **values("every", 1, 2, 3),
+        "consistency": tuple({"since": since, "until": until} for since, until in ((0.0, 1.0), (0.0, 0.85), (0.15, 1.0))),
         **NULL_PROMPTS,
+        "guidance": (
+            {"guidance": "cfg", "guidance_scale": 2.5},
+            *({"guidance": "cfg++", "guidance_scale": scale} for scale in (0.3, 0.6)),
+        ),
         "negation": (
             {"negation": None, "negation_learning_rate": 1e-3},
             *({"negation": space, "negation_learning_rate": rate} for space in ("hidden", "projected") for rate in (1e-3, 3e-3)),

@@ -13,8 +13,8 @@ from ..priors import load_prior
 from ..solvers import SOLVERS
 from . import common
 from .common import SIGMA, Column
-from .coordinates import ON_PIXELS, at_the_edge, start_of
-from .search import RULE, search
+from .coordinates import ON_PIXELS, Settings, at_the_edge, start_of
+from .search import RULE, few, search
 from .study import FIGURES, INSTRUMENTS, Study, taken_by
 
 __all__ = ["front", "run", "table"]
@@ -25,11 +25,11 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
     return [not any(other != point and all(a <= b for a, b in zip(other, point)) for other in points) for point in points]
 
 
-def table(study: Study, instrument: str) -> list[dict[str, Any]]:
-    """A row a setting that all pictures were solved with: means with 95 % intervals over pictures, and whether it is on the front."""
+def table(study: Study, instrument: str, count: int) -> list[dict[str, Any]]:
+    """A row a setting that the first `count` pictures were solved with: means with 95 % intervals, and whether it is on the front."""
     found = []
-    for name in study.tried(instrument):
-        means = study.per_picture(instrument, json.loads(name), len(study.x))
+    for name in study.tried(instrument, count):
+        means = study.per_picture(instrument, json.loads(name), count)
         found.append({"settings": json.loads(name)} | {column: metrics.confidence_interval(means[column].to_numpy()) for column in FIGURES})
     on_front = front([(row["seconds"][0], row["distance"][0]) for row in found])
     return [row | {"front": on} for row, on in zip(found, on_front)]
@@ -52,23 +52,26 @@ def told(settings: Mapping[str, Any], start: Mapping[str, Any]) -> str:
 
 def run(
     solver: str = "treg",
-    images: int = 96,
-    seeds: int = 2,
+    images: int = 48,
+    seeds: int = 1,
+    trials: int = 32,
     instruments: Collection[str] | None = None,
     out: str | Path = "out",
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Search for each instrument, and print the settings on the front of quality and seconds.
 
-    instruments: None for all that the solver takes.
+    trials: how many settings are tried for each instrument, the same number for every solver, see `search`.  The search of a second linear
+    instrument begins where that of the first ended.  instruments: None for all that the solver takes.
     Writes to the folder `out` a row a reconstruction as it goes, in the end all in `settings_SOLVER.parquet`; `settings_SOLVER.json`, what
-    was chosen and the table of means; `settings_SOLVER.png`, quality against time.
+    was chosen and the tables of means, of all trials and of the last comparison; `settings_SOLVER.png`, quality against time.
     The searches of several solvers may share a folder, also at one time.
     """
     from .. import figures
 
     checks.one_of("solver", solver, SOLVERS)
     seeds = checks.integer("seeds", seeds, 1, 1000)
+    trials = checks.integer("trials", trials, 2)
     images = checks.integer("images", images, 2, len(pictures.of_split(pictures.captions(), "tuning")))
     taken = taken_by(solver)
     chosen = taken if instruments is None else [checks.one_of("instruments", name, INSTRUMENTS) for name in instruments]
@@ -79,16 +82,31 @@ def run(
     folder = files.results_folder("out", out)
     prior = load_prior("pixel", device=device) if solver in ON_PIXELS else load_prior(device=device)
     study = Study(folder, solver, prior, load_judge(device=device), images, seeds)
-    report: dict[str, Any] = {"solver": solver, "images": images, "seeds": seeds, "prior": study.of_prior, "rule": " ".join(RULE.split())}
+    report: dict[str, Any] = {
+        "solver": solver,
+        "images": images,
+        "seeds": seeds,
+        "trials": trials,
+        "prior": study.of_prior,
+        "rule": " ".join(RULE.split()),
+    }
     found = report["found"] = {}
+    began: dict[bool, Settings] = {}
     for instrument in chosen:
-        best = search(study, instrument)
-        edges = at_the_edge(solver, best, is_linear(INSTRUMENTS[instrument]()))
-        found[instrument] = {"chosen": best, "at_the_edge": edges, "settings": table(study, instrument)}
+        linear = is_linear(INSTRUMENTS[instrument]())
+        start = began.get(linear) or start_of(solver, prior.recommended.get(solver, {}), linear)
+        best = began[linear] = search(study, instrument, start, trials)
+        found[instrument] = {
+            "start": start,
+            "chosen": best,
+            "at_the_edge": at_the_edge(solver, best, linear),
+            "trials": table(study, instrument, few(images)),
+            "settings": table(study, instrument, images),
+        }
         common.write_report(folder, study.file, report)
     study.store.merge()
     points = {
-        name: [(row["seconds"][0], row["distance"], row["front"], row["settings"] == each["chosen"]) for row in each["settings"]]
+        name: [(row["seconds"][0], row["distance"], row["front"], row["settings"] == each["chosen"]) for row in each["trials"]]
         for name, each in found.items()
     }
     files.write_figure(folder / f"{study.file}.png", figures.quality_and_time(points))
@@ -99,13 +117,12 @@ def run(
 
 def print_front(study: Study, instrument: str, found: Mapping[str, Any]) -> None:
     """The settings that no other beats in both, the quick ones first, and those chosen.  found: of the report."""
-    chosen, linear = found["chosen"], is_linear(INSTRUMENTS[instrument]())
-    start = start_of(study.solver, study.prior.recommended.get(study.solver, {}), linear)
+    chosen = found["chosen"]
     rows = [row for row in sorted(found["settings"], key=lambda row: row["seconds"]) if row["front"] or row["settings"] == chosen]
-    named = {told(row["settings"], start) + (" ← chosen" if row["settings"] == chosen else ""): row for row in rows}
+    named = {told(row["settings"], found["start"]) + (" ← chosen" if row["settings"] == chosen else ""): row for row in rows}
     title = (
         f"{study.solver}, {instrument}: the front of perceptual distance and seconds, "
-        f"{len(study.x)} tuning pictures × {study.seeds} seeds, σ = {SIGMA}"
+        f"{len(study.x)} tuning pictures × {study.seeds} seeds, σ = {SIGMA}, the best of {len(found['trials'])} trials"
     )
     common.print_table(title, {name: {column: row[column] for column in COLUMNS} for name, row in named.items()}, COLUMNS)
     for name in found["at_the_edge"]:

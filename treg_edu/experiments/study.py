@@ -64,22 +64,26 @@ class Study:
         found = self.found(instrument, name)
         return found[found["picture"] < count].sort_values(["picture", "seed"], ignore_index=True)
 
-    def found(self, instrument: str, name: str) -> pd.DataFrame:
-        """The rows there are, of pictures that have one for each seed."""
+    def of(self, instrument: str) -> pd.DataFrame:
+        """The rows there are of this prior and instrument, of pictures that have one for each seed."""
         self.parts = [pd.concat([each for each in self.parts if len(each)], ignore_index=True)] if any(map(len, self.parts)) else self.parts
         rows = self.parts[0]
         if rows.empty:
             return rows
-        own = (rows["prior"] == self.of_prior) & (rows["instrument"] == instrument) & (rows["settings"] == name)
+        own = (rows["prior"] == self.of_prior) & (rows["instrument"] == instrument)
         rows = rows[own & (rows["seed"] < 1000 * rows["picture"] + self.seeds)]
-        return rows[rows.groupby("picture")["seed"].transform("count") == self.seeds]
+        return rows[rows.groupby(["settings", "picture"])["seed"].transform("count") == self.seeds]
 
-    def tried(self, instrument: str) -> list[str]:
-        """The settings, as texts, that all pictures were solved with."""
-        rows = pd.concat(self.parts, ignore_index=True)
-        names = rows[(rows["prior"] == self.of_prior) & (rows["instrument"] == instrument)]["settings"].unique()
-        everything = range(len(self.x))
-        return [name for name in names if set(everything) <= set(self.found(instrument, name)["picture"])]
+    def found(self, instrument: str, name: str) -> pd.DataFrame:
+        """Those of one of its settings."""
+        rows = self.of(instrument)
+        return rows if rows.empty else rows[rows["settings"] == name]
+
+    def tried(self, instrument: str, count: int) -> list[str]:
+        """The settings, as texts, that the first `count` pictures were solved with."""
+        found = self.of(instrument)
+        there = found[found["picture"] < count].groupby("settings", sort=False)["picture"].nunique()
+        return list(there.index[there == count])
 
     def solved(self, operator: Any, chosen: Sequence[int], settings: Settings) -> pd.DataFrame:
         """Pictures solved and graded: a row a reconstruction.  passes, seconds: of the batch, shared equally."""
