@@ -3,17 +3,17 @@
 Everything here takes one number a picture: the seeds of a picture are averaged first, since they share its measurement.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.special import stdtr, stdtrit
 from torch.nn.functional import normalize
 
 from .. import checks
 
-__all__ = ["Interval", "Limits", "holm", "kid_parts", "mean_interval", "p_value", "student", "student_quantile"]
+__all__ = ["Interval", "Limits", "holm", "kid_parts", "mean_interval", "p_value"]
 
 Interval = tuple[float, float, float]
 """(mean, low, high), 95 %."""
@@ -34,9 +34,10 @@ def mean_interval(values: Sequence[float] | np.ndarray, limits: Limits = None, l
     exponential values in 90 % for 8 pictures.  The percentile bootstrap and BCa cover less at such counts, 84 to 89 % for 8.
     tests/test_intervals.py has the simulation.  values: (N,), N ≥ 2, finite.
     """
-    values = checked(values)
+    values, level = checked(values), checks.number("level", level, above=0)
+    checks.expect(level < 1, "level", level, "below 1, such as 0.95")
     centre, error, freedom = centre_and_error(values, limits)
-    wide = student_quantile(freedom, level) * error
+    wide = float(stdtrit(freedom, (1 + level) / 2)) * error
     low, high = centre - wide, centre + wide
     if limits is not None:
         low, high = max(low, limits[0]), min(high, limits[1])
@@ -51,7 +52,7 @@ def p_value(differences: Sequence[float] | np.ndarray, limits: Limits = None) ->
     centre, error, freedom = centre_and_error(checked(differences), limits)
     if error == 0:
         return 1.0 if centre == 0 else 0.0
-    return 1 - student(abs(centre) / error, freedom)
+    return 2 * float(stdtr(freedom, -abs(centre) / error))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -90,33 +91,6 @@ def kid_parts(found: torch.Tensor, real: torch.Tensor) -> np.ndarray:
     whole = total.sum() / (count * (count - 1))
     without = (total.sum() - 2 * total) / ((count - 1) * (count - 2))
     return (count * whole - (count - 1) * without).numpy()
-
-
-def student(t: float, freedom: int) -> float:
-    """P(|T| ≤ t) of Student's distribution with `freedom` degrees, by its finite series in θ = arctan(t / √ν).
-
-    ν odd:   2/π (θ + sin θ (cos θ + 2/3 cos³ θ + … to cos^{ν−2} θ))
-    ν even:  sin θ (1 + 1/2 cos² θ + 1·3 / (2·4) cos⁴ θ + … to cos^{ν−2} θ)      (Abramowitz & Stegun 26.7.3, 26.7.4)
-    """
-    theta, odd = math.atan(t / math.sqrt(freedom)), freedom % 2
-    square, term, total = math.cos(theta) ** 2, math.cos(theta) if odd else 1.0, 0.0
-    for k in range(1, freedom // 2 + 1):
-        total += term
-        term *= square * (2 * k / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
-    return 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
-
-
-@functools.lru_cache(maxsize=1024)
-def student_quantile(freedom: int, level: float = 0.95) -> float:
-    """The t with P(|T| ≤ t) = level, by bisection of θ = arctan(t / √ν)."""
-    freedom, level = checks.integer("freedom", freedom), checks.number("level", level, above=0)
-    checks.expect(level < 1, "level", level, "below 1, such as 0.95")
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = student(math.sqrt(freedom) * math.tan(middle), freedom) < level
-        low, high = (middle, high) if below else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
 
 
 def checked(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from .. import metrics
 from ..operators import is_linear
 from .coordinates import Settings, changed, coordinates_of
+from .intervals import mean_interval
 from .study import INSTRUMENTS, Study, name_of
 
 __all__ = ["FINALISTS", "RULE", "choose", "few", "neighbours", "search", "tried"]
@@ -47,7 +47,7 @@ def choose(seen: Mapping[str, pd.DataFrame]) -> str:
 
 def worse(values: pd.Series, others: pd.Series) -> bool:
     """Whether a mean is above another: the 95 % interval of the paired differences lies above 0."""
-    return metrics.confidence_interval((values - others).to_numpy())[1] > 0
+    return mean_interval((values - others).to_numpy())[1] > 0
 
 
 def neighbours(solver: str, settings: Settings, candidates: Sequence[Settings]) -> list[Settings]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import checks, files, metrics
+from .. import checks, files
 from .. import images as pictures
 from ..judge import load_judge
 from ..operators import is_linear
@@ -14,6 +14,7 @@ from ..solvers import SOLVERS
 from . import common
 from .common import SIGMA, Column
 from .coordinates import ON_PIXELS, Settings, at_the_edge, start_of
+from .intervals import mean_interval
 from .search import RULE, few, search
 from .study import FIGURES, INSTRUMENTS, Study, taken_by
 
@@ -30,7 +31,7 @@ def table(study: Study, instrument: str, count: int) -> list[dict[str, Any]]:
     found = []
     for name in study.tried(instrument, count):
         means = study.per_picture(instrument, json.loads(name), count)
-        found.append({"settings": json.loads(name)} | {column: metrics.confidence_interval(means[column].to_numpy()) for column in FIGURES})
+        found.append({"settings": json.loads(name)} | {column: mean_interval(means[column].to_numpy()) for column in FIGURES})
     on_front = front([(row["seconds"][0], row["distance"][0]) for row in found])
     return [row | {"front": on} for row, on in zip(found, on_front)]
 
