@@ -636,6 +636,9 @@ def test_help_names_every_command():
     )
 
 
+SEARCH = {"solver": "treg", "images": 48, "seeds": 1, "trials": 32, "instruments": None, "out": Path("out"), "device": "cpu"}
+
+
 @pytest.mark.parametrize(
     "arguments, module, name, expected",
     [
@@ -652,13 +655,7 @@ def test_help_names_every_command():
             ["experiment", "settings", "--solver", "ldps", "--instruments", "sr,phase"],
             settings,
             "run",
-            {"solver": "ldps", "images": 96, "seeds": 2, "instruments": ["sr", "phase"], "out": Path("out"), "device": "cpu"},
-        ),
-        (
-            ["experiment", "settings"],
-            settings,
-            "run",
-            {"solver": "treg", "images": 96, "seeds": 2, "instruments": None, "out": Path("out"), "device": "cpu"},
+            SEARCH | {"solver": "ldps", "instruments": ["sr", "phase"]},
         ),
         (
             ["experiment", "accuracy", "--classes", "fox, ice cream", "--solvers", "psld,dps", "--images", 4, "--out", "there"],
@@ -666,6 +663,7 @@ def test_help_names_every_command():
             "run",
             STUDY | {"classes": ["fox", "ice cream"], "solvers": ["psld", "dps"], "images": 4, "out": Path("there")},
         ),
+        (["experiment", "settings", "--trials", 8], settings, "run", SEARCH | {"trials": 8}),
         (["bench"], bench, "run", {"repetitions": 5}),
         (["train", "evaluate", "--prompts", 4], evaluate, "run", {"prompts": 4, "many": 0, "out": Path("out"), "device": "cpu"}),
     ],

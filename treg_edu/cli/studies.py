@@ -93,6 +93,18 @@ for name, command in STUDIES.items():
     experiment_app.command(name)(command)
 
 
+@experiment_app.command("keep")
+@one_line_errors
+def keep(
+    name: Annotated[str, typer.Argument(help=f"Of {', '.join(STUDIES)}.")],
+    out: Annotated[Path, typer.Option(help="Folder in which the study has run.")] = Path("out"),
+) -> None:
+    """Put the results of a study where those that ship are, for the notebooks: rows without pictures, and the report."""
+    from treg_edu.experiments import stored
+
+    print(stored.keep(name, out))
+
+
 @experiment_app.command("settings")
 @one_line_errors
 def settings(

@@ -1,0 +1,95 @@
+"""The results that ship: kept without their pictures, read, and made again."""
+
+import json
+
+import pandas as pd
+import pytest
+import tiny_world
+
+from treg_edu.checks import ArgumentError, MissingFileError
+from treg_edu.experiments import accuracy, report, stored
+from treg_edu.experiments.arms import Arm
+from treg_edu.experiments.measurements import Measurement
+from treg_edu.experiments.runner import BASELINE, DDIM, Study
+
+BOXES = Measurement("boxes", sigma=0.02)
+ARMS = [Arm(BASELINE, measurement=BOXES), Arm(DDIM, "ddim", measurement=BOXES), Arm("ldps", "ldps", measurement=BOXES)]
+
+
+@pytest.fixture
+def models():
+    return tiny_world.models()
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch, models, capsys):
+    """A study in tmp_path/out, and an empty folder of data."""
+    monkeypatch.setattr(accuracy, "STUDY", Study("accuracy", lambda setting: ARMS))
+    monkeypatch.setattr(stored, "folder", lambda: tmp_path / "data" / "results")
+    report.run(accuracy.STUDY, models, images=4, seeds=2, out=tmp_path / "out")
+    capsys.readouterr()
+    return tmp_path / "out"
+
+
+def test_what_is_kept_has_all_rows_and_no_picture(made):
+    path = stored.keep("accuracy", made)
+    whole, kept = pd.read_parquet(made / "accuracy.parquet"), stored.rows("accuracy")
+    assert len(kept) == len(whole) == len(ARMS) * 8 and set(whole) - set(kept) == {"png", "features"}
+    pd.testing.assert_frame_equal(whole[list(kept)], kept, check_dtype=False, rtol=1e-6)
+    assert path.stat().st_size < (made / "accuracy.parquet").stat().st_size
+    assert stored.report("accuracy") == json.loads((made / "accuracy.json").read_text(encoding="utf-8"))
+
+
+def test_rows_are_made_again(made, models):
+    stored.keep("accuracy", made)
+    picture = stored.rows("accuracy")["picture"].iloc[-1]
+    both = stored.again("accuracy", "boxes", "ldps", picture, models=models)
+    assert len(both.index.unique("seed")) == 2 and {"psnr", "misfit", "distance"} <= set(both.index.unique("figure"))
+    pd.testing.assert_series_equal(both["stored"], both["again"], check_names=False, rtol=1e-4, check_dtype=False)
+    assert both["stored"].unstack()["psnr"].nunique() == 2
+    one = stored.again("accuracy", "boxes", "ldps", picture, seeds=[1], models=models)
+    pd.testing.assert_frame_equal(one, both.loc[one.index.unique("seed")], rtol=1e-4)
+
+
+def test_rows_of_other_settings_are_not_passed_off_as_the_same(made, models, monkeypatch):
+    stored.keep("accuracy", made)
+    picture = stored.rows("accuracy")["picture"].iloc[0]
+    monkeypatch.setattr(models.prior, "recommended", models.prior.recommended | {"ldps": {"steps": 5}})
+    with pytest.raises(ArgumentError, match="^models: got settings, a prior or pictures that differ"):
+        stored.again("accuracy", "boxes", "ldps", picture, models=models)
+
+
+def test_what_is_not_stored_is_named(made, models):
+    with pytest.raises(MissingFileError, match="^name: got 'accuracy', of which no results are stored"):
+        stored.rows("accuracy")
+    stored.keep("accuracy", made)
+    with pytest.raises(ArgumentError, match="^measurement, arm, picture: got 'boxes', 'dps', 'fox', expected some"):
+        stored.again("accuracy", "boxes", "dps", "fox", models=models)
+    picture = stored.rows("accuracy")["picture"].iloc[0]
+    with pytest.raises(ArgumentError, match=r"^seeds: got \[7\], expected some of \[0, 1\]"):
+        stored.again("accuracy", "boxes", "ldps", picture, seeds=[7], models=models)
+    with pytest.raises(ArgumentError, match="^name: got 'lens', expected"):
+        stored.rows("lens")
+
+
+@pytest.mark.parametrize(("option", "value"), [("settings", "out"), ("steps", 3), ("prior", "sd"), ("texts", "a"), ("data", "photographs")])
+def test_a_study_that_nobody_could_repeat_is_not_kept(made, option, value):
+    told = json.loads((made / "accuracy.json").read_text(encoding="utf-8"))
+    told["options"][option] = value
+    (made / "accuracy.json").write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(ArgumentError, match="^out: got a study "):
+        stored.keep("accuracy", made)
+    assert not stored.folder().exists()
+
+
+def test_rows_of_two_settings_are_not_mixed(made, models, capsys):
+    report.run(accuracy.STUDY, models, images=4, seeds=2, steps=2, out=made)
+    report.run(accuracy.STUDY, models, images=4, seeds=2, out=made)  # all there: the report is that of the recommended settings again
+    with pytest.raises(ArgumentError, match="^out: got rows of one arm with several settings"):
+        stored.keep("accuracy", made)
+
+
+def test_every_study_of_the_command_line_can_be_kept():
+    from treg_edu.cli import studies
+
+    assert set(stored.STUDIES) == set(studies.STUDIES) and all(stored.study_named(name).name for name in stored.STUDIES)

@@ -1,0 +1,95 @@
+"""The results that ship, to be read, and to be made again one by one.
+
+data/results/accuracy.parquet    a row a reconstruction, without the pictures
+data/results/accuracy.json       the report: options, settings, tables
+"""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .. import checks, files
+from .arms import Models
+from .grading import FIGURES, Grader
+from .pictures import load as load_pictures
+from .runner import Options, Setting, Study, planned, solved, square
+
+__all__ = ["STUDIES", "again", "keep", "report", "rows"]
+
+STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness")
+HEAVY = ["png", "features"]  # made again in a second, and 99 % of the bytes
+
+
+def study_named(name: str) -> Study:
+    """The study of `treg-edu experiment NAME`."""
+    return importlib.import_module(f".{checks.one_of('name', name, STUDIES).replace('-', '_')}", __package__).STUDY
+
+
+def folder() -> Path:
+    return files.data_folder() / "results"
+
+
+def report(name: str) -> dict[str, Any]:
+    """What a study found, as it wrote it to NAME.json.  name: of `STUDIES`."""
+    return files.read_json(folder() / f"{study_named(name).name}.json", "name")
+
+
+def rows(name: str) -> pd.DataFrame:
+    """The rows that a study's tables were made from, one a reconstruction.  name: of `STUDIES`."""
+    path = folder() / f"{study_named(name).name}.parquet"
+    checks.expect(path.is_file(), "name", f"{name!r}, of which no results are stored", f"{path}", checks.MissingFileError)
+    return pd.read_parquet(path)
+
+
+def keep(name: str, out: str | Path = "out") -> Path:
+    """Put what `treg-edu experiment NAME --out OUT` found where the results that ship are: its rows without their pictures, and its report.
+
+    A study with other settings than the recommended ones, or with a trial's steps, is not kept: nobody could make its rows again.
+    """
+    study = study_named(name)
+    found = files.read_json(Path(out) / f"{study.name}.json", "out")
+    for option in ("settings", "steps", "prior", "texts"):
+        given = found["options"][option]
+        checks.expect(given is None, "out", f"a study with --{option} {given}", f"one of the bundled prior, without --{option}")
+    checks.expect(found["options"]["data"] == "emoji", "out", f"a study of {found['options']['data']!r}", "one of the bundled pictures")
+    every = pd.read_parquet(Path(out) / f"{study.name}.parquet").drop(columns=HEAVY)
+    twice = every.duplicated(["measurement", "arm", "picture", "seed"]).any()
+    checks.expect(not twice, "out", "rows of one arm with several settings or priors", "a folder in which the study ran once")
+    small = dict.fromkeys(every.select_dtypes("float64"), np.float32)
+    files.results_folder("name", folder())
+    files.write_text(folder() / f"{study.name}.json", files.json_text(found))
+    with files.written_beside(folder() / f"{study.name}.parquet") as beside:
+        every.astype(small).to_parquet(beside, index=False, compression="zstd")
+    return folder() / f"{study.name}.parquet"
+
+
+def again(
+    name: str, measurement: str, arm: str, picture: str, seeds: Sequence[int] | None = None, models: Models | None = None
+) -> pd.DataFrame:
+    """Stored reconstructions of one picture, made again: a row a seed and figure, with the columns "stored" and "again".
+
+    name: of `STUDIES`.  measurement, arm, picture: as in its rows.  seeds: of the picture's own, 0, 1, …; all that are stored if None.
+    """
+    study, told, stored = study_named(name), report(name)["options"], rows(name)
+    options = Options(**{field.name: told[field.name] for field in fields(Options)})
+    models = models or Models(options.prior, options.device)
+    pictures = load_pictures(options.data, options.classes, options.images, square(models.prior), options.texts)
+    setting = Setting(models.prior, pictures, models)
+    stored = stored[(stored["measurement"] == measurement) & (stored["arm"] == arm) & (stored["picture"] == picture)]
+    wanted = f"some that {name} has stored"
+    checks.expect(len(stored), "measurement, arm, picture", f"{measurement!r}, {arm!r}, {picture!r}", wanted)
+    arms = [each for each in study.arms(setting) if (each.measurement.name, each.name) == (measurement, arm)]
+    plan = [row for row in planned(study, arms, setting, options) if row.picture == picture]
+    plan = plan if seeds is None else [row for row in plan if row.seed % 1000 in seeds]
+    checks.expect(plan, "seeds", seeds, f"some of {sorted(set(stored['seed'] % 1000))}")
+    came = f"settings, a prior or pictures that differ from those of the stored rows of {name}"
+    checks.expect({row.hash for row in plan} <= set(stored["hash"]), "models", came, "the bundled prior, as recommended")
+    now = solved(study, plan, setting, Grader(models.judge, pictures.choices))
+    figures = [figure for figure in {**FIGURES, **study.figures} if figure in now and figure in stored]
+    both = {"stored": stored.set_index("seed").loc[[row.seed for row in plan], figures], "again": now.set_index("seed")[figures]}
+    return pd.DataFrame({which: each.stack() for which, each in both.items()}).rename_axis(["seed", "figure"])
