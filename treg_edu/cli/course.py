@@ -18,8 +18,8 @@ ASKING = {"--version", "--help", "--help-all", "-h"}
 """Arguments with which JupyterLab prints something and opens nothing."""
 PAGES = ("LICENSES.md", "licenses/*", "prior/*.md", "prior/*.png")
 """Of `data/`: what the notebooks refer to, and the licences of the pictures in them."""
-DOCS = ("glossary.md", "references.bib")
-"""Of `docs/`: what a reader looks up; these pages link to no other."""
+DOCS = ("glossary.md", "paper.md", "quiz.md", "references.bib")
+"""Of `docs/`: what a reader looks up; these pages link to notebooks, and to no page that is not among them."""
 
 
 @one_line_errors
@@ -85,6 +85,7 @@ def shipped_files(solutions: bool) -> dict[str, bytes]:
     """{name in a copy: content}: the notebooks, their map, and the pages of `data/` and `docs/` that they refer to.
 
     A copy's root is what `notebooks/` is where it ships, so a link to ../data/ becomes one to data/.
+    From docs/, a link to ../notebooks/ becomes one to ../.
     """
     notebooks, data, docs = files.shipped("notebooks"), files.shipped("data"), files.shipped("docs")
     found = {}
@@ -97,7 +98,10 @@ def shipped_files(solutions: bool) -> dict[str, bytes]:
         found[name.as_posix()] = content
     for path in sorted(path for pattern in PAGES for path in data.glob(pattern)):
         found[f"data/{path.relative_to(data).as_posix()}"] = path.read_bytes()
-    return found | {f"docs/{name}": (docs / name).read_bytes() for name in DOCS if (docs / name).exists()}
+    for page in DOCS:
+        if (docs / page).exists():
+            found[f"docs/{page}"] = (docs / page).read_bytes().replace(b"](../notebooks/", b"](../")
+    return found
 
 
 def check_folder(folder: Path) -> None:
