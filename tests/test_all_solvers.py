@@ -109,6 +109,19 @@ def test_a_sample_alone_is_the_sample_of_a_batch(name, kind):
 
 
 @pytest.mark.parametrize("name", te.SOLVERS)
+def test_a_picture_does_not_depend_on_torchs_default_device(name):
+    operator = an_instrument(name)
+    y = measured(operator, 2)
+    usual = te.solve(name, WORLD, operator, y, "fox", progress=False, **short(name))
+    try:
+        torch.set_default_device("meta")  # as cuda or mps, where a CPU generator does not fit, or float64 is missing
+        changed = te.solve(name, WORLD, operator, y, "fox", progress=False, **short(name))
+    finally:
+        torch.set_default_device(None)
+    assert torch.equal(usual, changed)
+
+
+@pytest.mark.parametrize("name", te.SOLVERS)
 def test_nothing_of_autograds_graph_is_held_while_a_step_is_looked_at(name):
     """Of what autograd saved for a way back, all is let go before the step is yielded."""
     made, held = [], []

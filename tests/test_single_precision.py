@@ -9,6 +9,7 @@ from gaussian_world import GaussianPrior, smooth_covariance
 from test_all_solvers import MEANS, SIGMA, instruments, measured, pairs, short
 
 import treg_edu as te
+from treg_edu.experiments.intervals import kid_parts
 from treg_edu.solvers import discrepancy
 
 
@@ -76,3 +77,59 @@ def test_the_discrepancy_principle_too(name):
 def test_a_denoiser_takes_the_deviations_of_a_device():
     x, sigma = torch.rand(2, 3, 4, 4).as_subclass(Single), torch.tensor([0.1, 0.2]).as_subclass(Single)
     assert WORLD.denoise(x, sigma).dtype == torch.float32
+
+
+# What measures a solver's pictures stays where they are, too, or goes to the CPU first.
+
+TRUTH, FOUND = (torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+FOUND[0] = te.phase_retrieval.rotate(TRUTH[:1]).roll(3, -1)[0]
+FEATURES, OTHERS = (torch.randn(5, 6, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4))
+
+
+def there(*tensors):
+    return [each.as_subclass(Single) for each in tensors]
+
+
+@pytest.mark.parametrize("measure", [te.phase_retrieval.orientation, te.phase_retrieval.copies, te.phase_retrieval.align])
+def test_symmetric_copies_are_told_apart(measure):
+    found, expected = measure(*there(FOUND, TRUTH)), measure(FOUND, TRUTH)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def test_the_channels_are_aligned_one_by_one():
+    found, expected = (te.phase_retrieval.align_channels(*pair) for pair in (there(FOUND, TRUTH), (FOUND, TRUTH)))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True)) and type(found.image) is Single
+
+
+@pytest.mark.parametrize(
+    ("measure", "given"),
+    [
+        (te.metrics.psnr, (FOUND, TRUTH)),
+        (te.metrics.ssim, (FOUND.repeat(1, 1, 2, 2), TRUTH.repeat(1, 1, 2, 2))),
+        (te.metrics.pixel_variance, (FOUND,)),
+        (te.metrics.pixel_deviation, (FOUND,)),
+        (te.metrics.clip_similarity, (FEATURES, OTHERS)),
+        (te.metrics.mmd, (FEATURES, OTHERS)),
+        (lambda a, b: te.metrics.top_shares(te.metrics.label_ranks(a, b, range(5)))["top1"], (FEATURES, OTHERS)),
+        (te.metrics.confidence_interval, (FEATURES[0],)),
+        (lambda a, b: kid_parts(a[None], b), (FEATURES, OTHERS)),
+    ],
+)
+def test_a_metric_needs_no_double_precision_there(measure, given):
+    for a, b in zip(*(torch.as_tensor(measure(*each)).flatten().tolist() for each in (there(*given), given)), strict=True):
+        assert a == b
+
+
+def test_deepinvs_denoiser_takes_the_deviations_of_a_device(monkeypatch):
+    as_tensor = torch.as_tensor
+
+    def refusing(values, dtype=None):  # a function that tensors of this test cannot overrule
+        if isinstance(values, Single) and dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+        return as_tensor(values, dtype=dtype)
+
+    monkeypatch.setattr(torch, "as_tensor", refusing)
+    x, sigma = there(torch.rand(2, 3, 4, 4), torch.tensor([0.1, 0.2]))
+    found = te.deepinv.Denoiser(WORLD)(x, sigma)
+    torch.testing.assert_close(found.as_subclass(torch.Tensor), te.deepinv.Denoiser(WORLD)(x, [0.1, 0.2]).as_subclass(torch.Tensor))

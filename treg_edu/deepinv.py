@@ -65,7 +65,8 @@ class Denoiser(torch.nn.Module):
         D(x, σ) ≈ D(½ + (x − ½) σ_max / σ, σ_max).
         """
         checks.tensor("x", x, "(B, 3, H, W)", dimensions=(4,))
-        levels = torch.as_tensor(sigma, dtype=torch.float64).detach().flatten().cpu()
+        given = sigma.detach().cpu() if isinstance(sigma, torch.Tensor) else sigma  # MPS has no float64
+        levels = torch.as_tensor(given, dtype=torch.float64).flatten()
         expected = f"one number, or {len(x)}"
         checks.expect(levels.numel() in (1, len(x)), "sigma", f"{levels.numel()} numbers", expected)
         inside = levels.clamp(max=self.prior.highest_sigma)

@@ -152,7 +152,7 @@ def label_ranks(image_features: torch.Tensor, label_features: torch.Tensor, own:
 
 def top_shares(ranks: torch.Tensor) -> dict[str, float]:
     """The shares of images whose own label is the best, and among the best five.  ranks: (B,).  Returns {"top1", "top5"}."""
-    return {"top1": (ranks < 1).double().mean().item(), "top5": (ranks < 5).double().mean().item()}
+    return {name: (ranks.cpu() < k).double().mean().item() for name, k in (("top1", 1), ("top5", 5))}
 
 
 @torch.no_grad()
@@ -177,12 +177,12 @@ def mmd(features_a: torch.Tensor, features_b: torch.Tensor) -> torch.Tensor:
     MMD² = mean_{i≠j} k(aᵢ, aⱼ) + mean_{i≠j} k(bᵢ, bⱼ) − 2 mean k(aᵢ, bⱼ),  k(u, v) = (uᵀv / d + 1)³
     (Bińkowski et al. 2018, the kernel inception distance with other features). Unlike FID it has no bias at small N.
 
-    features_a: (N, d).  features_b: (M, d), N, M ≥ 2.  Returns a scalar.
+    features_a: (N, d).  features_b: (M, d), N, M ≥ 2.  Returns a scalar, float64 on the CPU: MPS has no float64.
     """
     for name, features in {"features_a": features_a, "features_b": features_b}.items():
         fits = features.ndim == 2 and len(features) >= 2 and features.shape[1] == features_a.shape[1]
         checks.expect(fits, name, f"shape {tuple(features.shape)}", "(N, d), N ≥ 2, one d for both sets")
-    a, b = features_a.double(), features_b.double()
+    a, b = features_a.cpu().double(), features_b.cpu().double()
     return _mean_off_diagonal(_cubic(a, a)) + _mean_off_diagonal(_cubic(b, b)) - 2 * _cubic(a, b).mean()
 
 

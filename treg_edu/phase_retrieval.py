@@ -119,11 +119,11 @@ def align(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> Alignm
     """
     x, oversampling = _pair(x_hat, x), checks.integer("oversampling", oversampling)
     correlation = _correlation(x_hat, x, oversampling).sum(1)
-    scale = (x_hat.double().flatten(1).norm(dim=1) * x.double().flatten(1).norm(dim=1)).clamp(min=1e-300)
+    scale = (_precise(x_hat).flatten(1).norm(dim=1) * _precise(x).flatten(1).norm(dim=1)).clamp(min=1e-300)
     # Rounded, so that what should be equal is, and the first of equals is taken.
     best = (correlation.abs().flatten(1) / scale[:, None]).round(decimals=9).argmax(1)
-    rotated, dy, dx = torch.unravel_index(best, correlation.shape[1:])
     sign = torch.where(correlation.flatten(1).gather(1, best[:, None])[:, 0] < 0, -1, 1)
+    rotated, dy, dx, sign = (each.to(x_hat.device) for each in (*torch.unravel_index(best, correlation.shape[1:]), sign))
     rotated = rotated.bool()
 
     turned = torch.where(rotated.view(-1, 1, 1, 1), rotate(x_hat), x_hat)
@@ -141,10 +141,15 @@ def align_channels(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) 
 
 
 def _correlation(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int) -> torch.Tensor:
-    """c(s) = Σ_r x(r) x̂(r − s) on the canvas, for x̂ and for x̂ turned: (B, C, 2, oversampling·H, oversampling·W), float64."""
+    """c(s) = Σ_r x(r) x̂(r − s) on the canvas, for x̂ and for x̂ turned: (B, C, 2, oversampling·H, oversampling·W), `_precise`."""
     size = [oversampling * side for side in x.shape[-2:]]
-    both = torch.fft.rfft2(torch.stack([x_hat, rotate(x_hat)], dim=2).double(), s=size)
-    return torch.fft.irfft2(both.conj() * torch.fft.rfft2(x.double(), s=size)[:, :, None], s=size)
+    both = torch.fft.rfft2(_precise(torch.stack([x_hat, rotate(x_hat)], dim=2)), s=size)
+    return torch.fft.irfft2(both.conj() * torch.fft.rfft2(_precise(x), s=size)[:, :, None], s=size)
+
+
+def _precise(x: torch.Tensor) -> torch.Tensor:
+    """In float64, on the CPU: MPS has no float64, and copies that are equal have to be told from nearly equal ones."""
+    return x.cpu().double()
 
 
 def _signed(distance: torch.Tensor, period: int) -> torch.Tensor:
@@ -176,13 +181,13 @@ def orientation(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int = 2) -> 
     x, oversampling = _pair(x_hat, x), checks.integer("oversampling", oversampling)
     upright, turned = _orbit_errors(x_hat, x, oversampling).unbind(2)
     apart = _orbit_errors(x, x, oversampling)[:, :, 1]
-    return torch.where(apart < SYMMETRIC, torch.nan, (turned - upright) / apart).to(x_hat.dtype)
+    return torch.where(apart < SYMMETRIC, torch.nan, (turned - upright) / apart).to(x_hat.dtype).to(x_hat.device)
 
 
 def _orbit_errors(x_hat: torch.Tensor, x: torch.Tensor, oversampling: int) -> torch.Tensor:
-    """e(x̂, x) and e(rot x̂, x), RMS over the pixels: (B, C, 2)."""
+    """e(x̂, x) and e(rot x̂, x), RMS over the pixels: (B, C, 2), `_precise`."""
     fit = _correlation(x_hat, x, oversampling).abs().flatten(3).amax(3)
-    energy = x_hat.double().square().sum((2, 3)) + x.double().square().sum((2, 3))
+    energy = _precise(x_hat).square().sum((2, 3)) + _precise(x).square().sum((2, 3))
     return ((energy[:, :, None] - 2 * fit).clamp(min=0) / x[0, 0].numel()).sqrt()
 
 

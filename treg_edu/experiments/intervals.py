@@ -82,9 +82,9 @@ def kid_parts(found: torch.Tensor, real: torch.Tensor) -> np.ndarray:
     count = len(checks.finite("real", real))
     checks.expect(count >= 3, "real", f"{count} pictures", "at least 3: the jackknife leaves one out, and pairs must remain")
     checks.expect(found.shape[1:] == real.shape, "found", f"shape {tuple(found.shape)}", f"(S, {count}, {real.shape[1]})")
-    total = torch.zeros(count, dtype=torch.float64)
-    b = normalize(real.double(), dim=-1)
-    for a in normalize(found.double(), dim=-1):
+    total = torch.zeros(count, dtype=torch.float64, device="cpu")
+    b = normalize(real.cpu().double(), dim=-1)
+    for a in normalize(found.cpu().double(), dim=-1):
         cross = (a @ b.T + 1) ** 3
         each = (a @ a.T + 1) ** 3 + (b @ b.T + 1) ** 3 - cross - cross.T
         total += (each - torch.diag(each.diagonal())).sum(1) / len(found)

@@ -120,7 +120,7 @@ def square_norm(operator: Any, x: torch.Tensor, iterations: int = 50) -> torch.T
     x: any images (B, 3, H, W), for their shape.  Each sample has its own norm, as a mask may be one for each, and begins at the same v.
     Returns (B, 1, 1, 1), at least 1e-12.
     """
-    start = torch.randn((1, *x.shape[1:]), generator=torch.Generator().manual_seed(0))
+    start = torch.randn((1, *x.shape[1:]), generator=torch.Generator("cpu").manual_seed(0), device="cpu")
     v = start.to(x).expand_as(x)
     for _ in range(checks.integer("iterations", iterations)):
         v = v / inner(v, v).sqrt().clamp(min=1e-12).to(v.dtype)

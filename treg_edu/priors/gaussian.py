@@ -57,12 +57,13 @@ class GaussianPrior(PixelDiffusion):
     def timesteps(self, steps: int) -> list[tuple[int, int]]:
         """[(t, t_prev), …], noise falling, evenly spaced from the last timestep; the last t_prev is −1, the clean image."""
         steps = checks.integer("steps", steps, 1, len(self.scheduler.alphas_cumprod))
-        ts = torch.linspace(len(self.scheduler.alphas_cumprod) - 1, 0, steps + 1, dtype=torch.float64).round().int().tolist()[:-1]
+        last = len(self.scheduler.alphas_cumprod) - 1
+        ts = torch.linspace(last, 0, steps + 1, dtype=torch.float64, device="cpu").round().int().tolist()[:-1]
         return list(zip(ts, [*ts[1:], -1], strict=True))
 
     def mean(self, text: str) -> torch.Tensor:
         """m of a text, (3, H, W)."""
-        return self.means.get(text, torch.zeros(3, *self.sides)).double()
+        return self.means.get(text, torch.zeros(3, *self.sides, device="cpu")).double()
 
     def embed_text(self, texts: str | Iterable[str]) -> torch.Tensor:
         """m(c) of each text, (B, 1, 3HW)."""

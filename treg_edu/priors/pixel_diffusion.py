@@ -129,7 +129,7 @@ class PixelDiffusion(DiffusionPrior):
         most = self.highest_sigma
         if not isinstance(sigma, torch.Tensor) or sigma.numel() == 1:
             sigma = checks.number("sigma", sigma.reshape(()) if isinstance(sigma, torch.Tensor) else sigma, least=0, most=most)
-            return torch.full((batch,), float(sigma), dtype=torch.float64)
+            return torch.full((batch,), float(sigma), dtype=torch.float64, device="cpu")
         fits = sigma.numel() == batch and sigma.is_floating_point()
         checks.expect(fits, "sigma", f"shape {tuple(sigma.shape)}, {sigma.dtype}", f"one number, or {batch} of floating point")
         flat = sigma.detach().flatten().cpu().double()  # MPS has no float64

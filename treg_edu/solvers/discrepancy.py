@@ -37,7 +37,7 @@ def discrepancy(
     least, most = checks.number("least", least, above=0), checks.number("most", most, above=0)
     checks.expect(least < most, "most", most, f"more than least, {least:g}")
     checks.finite("y", checks.tensor("y", y, "(B, C, …)"))
-    low, high = (torch.full((len(y),), end, dtype=torch.float64).log() for end in (least, most))  # on the CPU: MPS has no float64
+    low, high = (torch.full((len(y),), end, dtype=torch.float64, device="cpu").log() for end in (least, most))  # MPS has no float64
     for _ in range(iterations):
         middle = (low + high) / 2
         *_, last = solver(prior, operator, y, prompt, lam=middle.exp(), **settings)
@@ -52,6 +52,6 @@ def noise_in_misfit(operator: Any, x: torch.Tensor) -> torch.Tensor:
 
     x: images (B, 3, H, W), for their shape.
     """
-    probe = torch.rand((1, *x.shape[1:]), generator=torch.Generator().manual_seed(0)) + 0.5
+    probe = torch.rand((1, *x.shape[1:]), generator=torch.Generator("cpu").manual_seed(0), device="cpu") + 0.5
     measured = (operator.A(probe.to(x).expand_as(x)) != 0).to(x)
     return (inner(measured, measured).flatten() / measured[0].numel()).sqrt()

@@ -24,7 +24,7 @@ def noise_level(alpha_bar: torch.Tensor) -> torch.Tensor:
 
 def polynomial_levels(highest: float, lowest: float, count: int, power: int = 7) -> torch.Tensor:
     """σ_i = (σ_max^{1/ρ} + i / (n − 1) (σ_min^{1/ρ} − σ_max^{1/ρ}))^ρ,  ρ = 7      (Karras et al. 2022, Eq. 5).  (n,), falling."""
-    return torch.linspace(highest ** (1 / power), lowest ** (1 / power), count, dtype=torch.float64) ** power
+    return torch.linspace(highest ** (1 / power), lowest ** (1 / power), count, dtype=torch.float64, device="cpu") ** power
 
 
 def nearest_timesteps(prior: DiffusionPrior, levels: torch.Tensor) -> list[int]:

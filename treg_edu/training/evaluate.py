@@ -136,7 +136,7 @@ def measure(
         "samples": metrics.top_shares(places) | drawn,
         "samples, few steps": metrics.top_shares(few) | {"steps": FEW_STEPS},
         "paraphrases": metrics.top_shares(told) | {"texts": len(texts), "ranks": told.tolist()},
-        "near copies": copies.double().mean().item(),
+        "near copies": copies.cpu().double().mean().item(),
         "set distances": set_distances(prior, judge, many) | {"count": many} if many else None,
         "seconds_16_images": seconds,
         "megabytes": sum(file.stat().st_size for file in (files.data_folder() / "prior").rglob("*.safetensors")) / 1e6,
