@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := dev,train,lcm
+SITE_STAMP := $(VENV)/.installed-site
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb))
 
 # glibc otherwise returns every large tensor to the kernel and faults its pages in anew, at every step of a training on CPU.
@@ -29,7 +30,7 @@ SEED ?= 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-code test-notebooks test-processors test-browser lint types fuzz wheel test-wheel lab notebooks bench clean
+.PHONY: help install demo test test-code test-notebooks test-processors test-browser test-browser-lab test-browser-site site test-site lint types fuzz wheel test-wheel lab notebooks bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,9 +60,29 @@ test-notebooks: $(STAMP)
 test-processors: $(STAMP) ## do so as on other processors: SETTING=native, two-threads, avx2, default, or all in turn
 	@$(BIN)/python tools/processors.py $(SETTING)
 
-test-browser: $(STAMP) ## open every notebook in JupyterLab in headless Chromium, which has to be installed
+test-browser: test-browser-lab test-browser-site ## open every notebook in JupyterLab, and every page of the site, in headless Chromium, which has to be installed
+
+test-browser-lab: $(STAMP)
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser]"
-	@$(OFFLINE) $(PYTEST) --dist load tests/browser
+	@$(OFFLINE) $(PYTEST) --dist load tests/browser/test_jupyterlab.py
+
+test-browser-site: site
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser,site]"
+	@$(OFFLINE) $(PYTEST) --dist load tests/browser/test_site.py
+
+$(SITE_STAMP): $(STAMP)
+	@echo "installing what builds the site"
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),site]"
+	@touch $@
+
+site: $(SITE_STAMP) ## build the book of the course into out/site/, which needs no server; any warning fails
+	@rm -rf out/site
+	@$(BIN)/python tools/site_source.py out/site-source
+	@TREG_EDU_ROOT="$(CURDIR)" $(OFFLINE) $(BIN)/python -m sphinx -q -W --keep-going -b html -d out/site-doctrees out/site-source out/site
+	@echo "out/site/index.html"
+
+test-site: site ## build it and follow every link in it
+	@$(BIN)/python -m pytest -q tests/site
 
 lint: $(STAMP) ## check the code's style and layout (ruff)
 	@$(BIN)/ruff check
