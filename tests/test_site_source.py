@@ -8,6 +8,8 @@ import subprocess
 
 import docstrings
 import pytest
+import site_links
+import site_notebooks
 import site_source
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -60,11 +62,11 @@ def test_every_public_module_has_a_page():
 
 def test_the_address_of_the_repository_is_in_one_place(monkeypatch):
     monkeypatch.delenv("TREG_EDU_REPOSITORY", raising=False)
-    address = site_source.repository().removeprefix("https://github.com/")
+    address = site_links.repository().removeprefix("https://github.com/")
     places = [name for name in tracked() if address in (ROOT / name).read_bytes().decode("utf-8", "ignore")]
-    assert places == ["tools/site_source.py"]
+    assert places == ["tools/site_links.py"]
     monkeypatch.setenv("TREG_EDU_REPOSITORY", "https://github.com/somebody/course/")
-    assert all("somebody/course" in each for each in site_source.run_addresses("01_x").values() if each.startswith("http"))
+    assert all("somebody/course" in each for each in site_notebooks.run_addresses("01_x").values() if each.startswith("http"))
 
 
 def test_the_workflow_builds_tests_and_publishes():
@@ -72,11 +74,11 @@ def test_the_workflow_builds_tests_and_publishes():
     (job,) = workflow["jobs"].values()
     commands = "\n".join(step.get("run", "") for step in job["steps"])
     assert "make test-site" in commands and "make test-browser-site" in commands
-    assert site_source.PUBLISHED in commands and '"$VERSION"' in commands and "latest" in commands
+    assert site_notebooks.PUBLISHED in commands and '"$VERSION"' in commands and "latest" in commands
     assert job["env"]["TREG_EDU_REPOSITORY"] == "${{ github.server_url }}/${{ github.repository }}"
 
 
-def test_a_workflow_of_the_container_installs_what_make_installs():
+def test_the_container_installs_what_make_installs():
     container = yaml.safe_load((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
     assert "make install" in container["postCreateCommand"] and "3.11" in container["image"]
 
@@ -85,23 +87,25 @@ def test_a_workflow_of_the_container_installs_what_make_installs():
 
 
 def test_a_link_that_leaves_the_book_leads_to_the_repository():
-    pages = {"notebooks/01_forward_operators.ipynb", "docs/glossary.md", "docs/bibliography.md"}
+    pages = {"notebooks/01_forward_operators.ipynb", "notebooks/02_x.ipynb", "docs/glossary.md", "docs/bibliography.md"}
 
     def linked(text):
-        return site_source.linked(text, "notebooks/01_forward_operators.ipynb", pages)
+        return site_links.linked(text, "notebooks/01_forward_operators.ipynb", pages)
 
-    files = f"{site_source.repository()}/blob/{site_source.revision()}"
+    files = f"{site_links.repository()}/blob/{site_links.revision()}"
     assert linked("[a](../docs/glossary.md#box)") == "[a](../docs/glossary.md#box)"
     assert linked("[a](../CONTRIBUTING.md)") == f"[a]({files}/CONTRIBUTING.md)"
     assert linked("[a](solutions)") == f"[a]({files.replace('blob', 'tree')}/notebooks/solutions)"
     assert linked("[a](../docs/references.bib)") == "[a](../docs/bibliography.md)"
+    assert linked("[a](02_x.ipynb#E(x̂),-not-√(1))") == "[a](02_x.ipynb#ex-not-1)"
+    assert linked('<a id="x"></a>X [a](#x) [b](#y)') == '<a id="x"></a>X <a href="#x">a</a> [b](#y)'
     assert linked("[a](https://arxiv.org) [b](#here) [c](lost.md)") == "[a](https://arxiv.org) [b](#here) [c](lost.md)"
 
 
 def test_a_citation_becomes_a_reference_where_the_bibliography_has_it():
     keys = {"hansen2010", "youla1982"}
     text = "see Youla & Webb 1982, Hansen 2010 (not Hansen 2011), `Hansen 2010` and $Hansen 2010$"
-    assert site_source.cited(text, keys) == (
+    assert site_links.cited(text, keys) == (
         "see {cite:t}`youla1982`, {cite:t}`hansen2010` (not Hansen 2011), `Hansen 2010` and $Hansen 2010$"
     )
 
@@ -121,7 +125,7 @@ def test_an_exercise_is_folded_with_its_open_cells_hints_and_solution():
         new_code_cell("plot()"),
         new_markdown_cell("**Exercise 4* (derive).** Show it.\n\n## Next\n\nText."),
     ]
-    found = sources(site_source.folded(cells, "solutions/01.html"))
+    found = sources(site_notebooks.folded(cells, "solutions/01.html"))
     assert found[0] == "Before."
     assert found[1] == '<details class="exercise" id="exercise-3"><summary>Exercise 3 (write)</summary>\n\nSplit it.\n\nIn two.'
     assert [each.split("\n")[0] for each in found[2:4]] == ["x = ...  # your turn", "y = ...  # your turn"]
@@ -139,21 +143,21 @@ def test_a_numbered_paragraph_is_an_exercise_in_their_section_alone():
         new_markdown_cell("## Exercises\n\nThree."),
         new_markdown_cell("**1. The sum.** Add."),
     ]
-    found = sources(site_source.folded(cells, "s.html"))
+    found = sources(site_notebooks.folded(cells, "s.html"))
     assert found[:2] == ["**1. A point.** Text.", "## Exercises\n\nThree."] and "<summary>Exercise 1. The sum</summary>" in found[2]
-    assert sources(site_source.folded(cells, None)) == sources(cells)
+    assert sources(site_notebooks.folded(cells, None)) == sources(cells)
 
 
 @pytest.mark.parametrize("path", [path for path in site_source.course() if "/solutions/" not in path])
 def test_each_fold_of_a_notebook_closes_and_leads_to_a_solution_that_is_there(path):
     notebooks = site_source.course()
     solutions = path.replace("notebooks/", "notebooks/solutions/")
-    page = site_source.page_of(path, notebooks[path], set(notebooks))
+    page = site_notebooks.page_of(path, notebooks[path], set(notebooks))
     text = "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
     assert text.count("<details") == text.count("</details>")
     wanted = re.findall(r"#solution-(\d+)", text)
     if solutions in notebooks:
-        solved = site_source.page_of(solutions, notebooks[solutions], set(notebooks))
+        solved = site_notebooks.page_of(solutions, notebooks[solutions], set(notebooks))
         anchors = re.findall(r'id="solution-(\d+)"', "\n".join(cell.source for cell in solved.cells))
         assert len(wanted) >= 3 and wanted == [str(number) for number in range(1, len(wanted) + 1)] and set(wanted) <= set(anchors)
     assert [cell.source for cell in page.cells if cell.cell_type == "code"] == [
@@ -164,7 +168,7 @@ def test_each_fold_of_a_notebook_closes_and_leads_to_a_solution_that_is_there(pa
     for cell in page.cells:  # every open cell lies in a fold
         if cell.cell_type == "markdown":
             opened += cell.source.count("<details") - cell.source.count("</details>")
-        assert opened > 0 or site_source.TURN not in cell.source
+        assert opened > 0 or site_notebooks.TURN not in cell.source
 
 
 # Docstrings

@@ -14,7 +14,7 @@ sys.path.insert(0, os.environ["TREG_EDU_ROOT"])
 sys.path.insert(0, str(Path(os.environ["TREG_EDU_ROOT"]) / "tools"))
 
 import docstrings
-import site_source
+import site_links
 
 import treg_edu
 
@@ -47,6 +47,7 @@ bibtex_bibfiles = ["docs/references.bib"]
 bibtex_reference_style = "plain_year"
 bibtex_default_style = "plain"
 
+autodoc_default_options = {"exclude-members": "set"}  # which matplotlib gives to every artist
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
@@ -61,10 +62,11 @@ html_extra_path = ["extra"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False
+html_domain_indices = False
 html_show_sourcelink = False
 html_last_updated_fmt = None
 html_theme_options = {
-    "repository_url": site_source.repository(),
+    "repository_url": site_links.repository(),
     "use_repository_button": True,
     "use_download_button": False,  # each notebook has its own
     "home_page_in_toc": True,
@@ -78,6 +80,6 @@ exclude_patterns = ["extra", "static", "conf.py"]
 
 def setup(app):
     package = distribution("sphinx-mathjax-offline")
-    target = Path(app.srcdir, "static", MATHJAX)
-    target.write_bytes(Path(package.locate_file(f"sphinx-mathjax-offline/static/mathjax/{MATHJAX}")).read_bytes())
+    source = Path(package.locate_file(f"sphinx-mathjax-offline/static/mathjax/{MATHJAX}"))
+    Path(app.srcdir, "static", MATHJAX).write_bytes(source.read_bytes())
     app.connect("autodoc-process-docstring", lambda app, what, name, member, options, lines: docstrings.to_rst(lines))

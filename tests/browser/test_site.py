@@ -43,6 +43,7 @@ def page(browser, request):
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme, offline=True)
     page = context.new_page()
+    page.set_default_timeout(120_000)
     page.scheme, page.width, page.complaints = scheme, width, []
     page.on("console", lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -1,6 +1,7 @@
 """out/site, as `make site` leaves it: every link, reference and picture in it leads somewhere, and nothing in it comes from elsewhere."""
 
 import hashlib
+import inspect
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+import site_links
+import site_notebooks
 import site_source
 
 import treg_edu
@@ -100,13 +103,14 @@ def test_mathematics_comes_with_the_site_and_is_what_mathjax_published():
 @pytest.mark.parametrize("name", PAGES)
 def test_each_picture_is_described(name):
     for image in READ[name].images:
-        assert len(image.get("alt", "")) > 8 or "logo" in image.get("class", ""), image
+        assert len(image.get("alt", "")) > 8, image
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "search.html"])
 def test_a_page_is_written_out(name):
     """No markup is left over, and there is one title."""
-    article = re.sub(r"<pre.*?</pre>|<code.*?</code>", "", READ[name].text, flags=re.S)
+    article = re.search(r"<article.*</article>", READ[name].text, re.S)[0]
+    article = re.sub(r"<pre.*?</pre>|<code.*?</code>", "", article, flags=re.S)
     assert not re.search(r"\{(cite|doc|ref):?\w*\}|:::|```|\]\([\w./]+\)", article)
     assert len(re.findall(r"<h1\b", article)) == 1
 
@@ -122,10 +126,10 @@ def test_a_notebook_says_what_one_learns_how_long_it_takes_and_what_it_covers(na
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_can_be_run_in_four_ways(name):
     page, stem = READ[name], Path(name).stem
-    assert set(site_source.run_addresses(stem).values()) <= set(page.links)
+    assert set(site_notebooks.run_addresses(stem).values()) <= set(page.links)
     copy = nbformat.read(SITE / "run" / f"{stem}.ipynb", 4)
     nbformat.validate(copy)
-    assert site_source.repository() in copy.cells[1].source and all(not cell.get("outputs") for cell in copy.cells)
+    assert site_links.repository() in copy.cells[1].source and all(not cell.get("outputs") for cell in copy.cells)
     code = [cell.source for cell in copy.cells if cell.cell_type == "code"]
     shipped = nbformat.read(site_source.ROOT / "notebooks" / f"{stem}.ipynb", 4)
     assert code[1:] == [cell.source for cell in shipped.cells if cell.cell_type == "code"]
@@ -145,7 +149,7 @@ def test_exercises_are_folded_and_hints_and_solutions_are_behind_a_click(name):
     assert re.findall(r'href="solutions/\w+\.html#solution-(\d+)"', text) == [str(number) for number in numbers]
     outside = re.sub(r'<details class="exercise".*?(?=<details class="exercise"|</section>)', "", text, flags=re.S)
     assert "your turn" in text.replace("</span>", "") and "your turn" not in outside
-    hinted = [check for check in site_source.all_hints() if f"check_{check}" in re.sub(r"<[^>]+>", "", text)]
+    hinted = [check for check in site_notebooks.all_hints() if f"check_{check}" in re.sub(r"<[^>]+>", "", text)]
     assert len(re.findall(r'<details class="hint">', text)) == 3 * len(hinted)
     assert f"notebooks/solutions/{stem}.html" in PAGES
 
@@ -158,9 +162,11 @@ def test_what_the_notebooks_cite_is_linked():
 def test_every_public_function_has_an_entry():
     entries = set().union(*(READ[name].ids for name in PAGES if name.startswith("api/")))
     wanted = {f"treg_edu.{name}" for name in ("treg", "solve", "load_prior", "cost")}
-    wanted |= {f"treg_edu.solvers.{name}" for name in treg_edu.solvers.__all__ if callable(getattr(treg_edu.solvers, name))}
-    wanted |= {f"treg_edu.operators.{name}" for name in treg_edu.operators.__all__ if callable(getattr(treg_edu.operators, name))}
-    assert len(wanted) > 40 and {entry.split(".")[-1] for entry in wanted} <= {entry.split(".")[-1] for entry in entries}
+    for module in (treg_edu.solvers, treg_edu.operators, treg_edu.diffusion, treg_edu.metrics):
+        for name in module.__all__:
+            member = getattr(module, name)
+            wanted |= {f"{module.__name__}.{name}"} if inspect.isfunction(member) or inspect.isclass(member) else set()
+    assert len(wanted) > 60 and wanted - entries == set()
 
 
 def test_a_page_with_a_broken_link_would_fail_the_build(tmp_path):
