@@ -57,6 +57,7 @@ python_maximum_signature_line_length = 88
 
 html_theme = "sphinx_book_theme"
 html_title = f"treg_edu {version}"
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_static_path = ["static"]
 html_extra_path = ["extra"]
 html_css_files = ["site.css"]
@@ -69,6 +70,7 @@ html_theme_options = {
     "repository_url": site_links.repository(),
     "use_repository_button": True,
     "use_download_button": False,  # each notebook has its own
+    "navbar_persistent": [],
     "home_page_in_toc": True,
     "show_toc_level": 2,
     "pygments_light_style": "a11y-high-contrast-light",

@@ -24,7 +24,7 @@ LOST = "() => [...document.images].filter(image => !image.complete || !image.nat
 MATHEMATICS = """async () => {
     const wanted = document.querySelectorAll('.math').length;
     if (wanted) await MathJax.startup.promise;
-    const drawn = document.querySelectorAll('.math mjx-container svg').length;
+    const drawn = [...document.querySelectorAll('.math')].filter(each => each.querySelector('mjx-container svg')).length;
     return {wanted, drawn, wrong: document.querySelectorAll('[data-mml-node="merror"], mjx-merror').length};
 }"""
 
@@ -59,10 +59,20 @@ def luminance(page, selector):
     return sum(float(part) for part in colour.split("(")[1].rstrip(")").split(",")[:3]) / 3
 
 
+def keep(page, name):
+    """A picture of the page, every second fold open, where SHOTS names a folder."""
+    if "SHOTS" in os.environ:
+        page.evaluate("document.querySelectorAll('article details').forEach((each, index) => each.open = index % 2)")
+        target = Path(os.environ["SHOTS"]) / f"{name.replace('/', '-')}-{page.width}-{page.scheme}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=target, full_page=True)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_opens_with_its_mathematics_and_its_figures_fit(page, name):
     page.goto((SITE / name).as_uri())
     mathematics = page.evaluate(MATHEMATICS)
+    keep(page, name)
     assert mathematics["drawn"] == mathematics["wanted"] and mathematics["wrong"] == 0, mathematics
     assert page.evaluate(LOST) == []
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
@@ -70,11 +80,6 @@ def test_a_page_opens_with_its_mathematics_and_its_figures_fit(page, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= page.width
     assert (luminance(page, "body") < 80) == (page.scheme == "dark")
     assert page.complaints == []
-    if "SHOTS" in os.environ:
-        page.evaluate("document.querySelectorAll('details').forEach((each, index) => each.open = index % 2)")
-        target = Path(os.environ["SHOTS"]) / f"{name.replace('/', '-')}-{page.width}-{page.scheme}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=target, full_page=True)
 
 
 def test_search_finds_adaptive_negation(page):
