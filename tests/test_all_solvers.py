@@ -12,7 +12,7 @@ from gaussian_world import GaussianPrior, Matrix, smooth_covariance
 
 import treg_edu as te
 from treg_edu.operators import FourierMagnitude, GammaCorrection, GaussianBlur, Inpainting, SuperResolution
-from treg_edu.solvers.common import NONLINEAR
+from treg_edu.solvers.common import NONLINEAR, WITHOUT_NOISE
 
 SIGMA = 0.02
 MEANS = {"": torch.zeros(3, 4, 4), "fox": torch.linspace(-0.6, 0.6, 48).view(3, 4, 4)}
@@ -150,6 +150,23 @@ def test_an_operator_that_does_not_fit_is_refused_and_told_what_takes_it(name, k
     operator = (LINEAR | CURVED)[kind]
     with pytest.raises(te.checks.ArgumentError, match=r"^operator: got .*, expected .*treg"):
         te.SOLVERS[name](WORLD, operator, measured(operator, 1), **short(name))
+
+
+def test_an_operator_of_ones_own_with_A_alone_is_told_what_makes_it_linear():
+    class Own:
+        def A(self, x):
+            return x.roll(1, -1)
+
+    with pytest.raises(te.checks.ArgumentError, match=r"Own, expected a linear one, with A_adjoint and prox_l2, as te.operators.LinearOp"):
+        te.solve("psld", WORLD, Own(), Own().A(images(1)), steps=2, progress=False)
+
+
+@pytest.mark.parametrize("name", te.SOLVERS)
+def test_the_seed_matters_where_noise_is_drawn(name):
+    operator = an_instrument(name)
+    y = measured(operator, 1).expand(2, -1, -1, -1)
+    one, other = te.solve(name, WORLD, operator, y, "fox", seed=[0, 1], progress=False, **short(name))
+    assert torch.equal(one, other) == (name in WITHOUT_NOISE)
 
 
 def numbers():

@@ -270,6 +270,12 @@ def test_a_stored_measurement_takes_no_noise(out, tmp_path, option, value):
     refused(solve("--measurement", tmp_path / "y.safetensors", "--out", out, option, value), out, told, "IMAGE alone")
 
 
+def test_a_solver_that_draws_no_noise_makes_one_picture(fox, out):
+    result = run("solve", fox, "--out", out, "--solver", "h1", "--steps", 2)
+    assert result.exit_code == 0, result.stderr
+    assert [row["seed"] for row in json.loads((out / "metrics.json").read_text())["per_seed"]] == [0]
+
+
 def test_any_setting_of_any_solver(fox, out):
     result = run("solve", fox, "--out", out, "--solver", "ldps", "--steps", 2, "--seeds", 1, "--set", "step_size=3.5")
     assert result.exit_code == 0, result.stderr

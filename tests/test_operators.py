@@ -734,3 +734,15 @@ def test_fourier_start_needs_sides_that_the_oversampling_divides():
 def test_a_blur_too_narrow_for_its_square_is_the_identity():
     x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert GaussianBlur(sigma=1e-200, kernel_size=3).A(x).equal(x)
+
+
+@pytest.mark.parametrize("spoil", [lambda x: 2 * x - 1, lambda x: 255 * x])
+def test_images_that_are_far_from_the_unit_interval_are_measured_with_a_warning(spoil):
+    x, operator = torch.linspace(0, 1, 48).view(1, 3, 4, 4), SuperResolution(2)
+    with pytest.warns(UserWarning, match=r"^x: values from \S+ to \S+; images are in \[0, 1\] here"):
+        assert torch.equal(operator.measure(spoil(x), 0.0), operator.A(spoil(x)))
+
+
+def test_images_near_the_unit_interval_are_measured_without_one(recwarn):
+    SuperResolution(2).measure(1.4 * torch.rand(1, 3, 4, 4) - 0.2, 0.1)
+    assert not recwarn.list

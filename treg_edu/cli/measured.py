@@ -38,7 +38,8 @@ def make_operator(name: str, size: int, options: Mapping[str, Any]) -> "Operator
     if name == "sr":
         return operators.SuperResolution(given.get("factor", 16))
     if name == "inpaint":
-        expect(len(given) == 1, "box, mask", " and ".join(given) or "neither", "one of them with operator 'inpaint'")
+        expected = "one of them with operator 'inpaint', such as --box 16,16,32,32"
+        expect(len(given) == 1, "box, mask", " and ".join(given) or "neither", expected)
         return operators.Inpainting.box(size, *parse_box(given["box"])) if "box" in given else read_mask(given["mask"], size)
     most = {"kernel_size": 4 * size + 1, "oversampling": max(MOST_MEASURED // size, 1)}  # of these the memory grows with the value
     for option in given.keys() & most.keys():

@@ -15,6 +15,7 @@ from ..checks import ArgumentError, expect
 from ..files import json_text, write_text, written_folder
 from ..priors.loading import PIXEL, RECOMMENDED
 from ..solvers import SOLVERS
+from ..solvers.common import WITHOUT_NOISE
 from .errors import naming, one_line_errors, without_native_messages
 from .measured import LARGEST_VALUE, OPTIONS_OF, make_operator, read_measurement
 from .options import Device, check_device
@@ -39,7 +40,8 @@ def solver_settings(solver: Callable[..., Any], recommended: Mapping[str, Any], 
     parameters = inspect.signature(solver).parameters.values()
     settings = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed", "sigma")}
     for name, value in given.items():
-        expect(value is None or name in settings, name, repr(value), f"none: solver {solver.__name__!r} does not take it")
+        takes = f"none: solver {solver.__name__!r} does not take it, but {', '.join(settings)}"
+        expect(value is None or name in settings, name, repr(value), takes)
     foreign = [name for name in recommended if name not in settings]
     if foreign:
         warnings.warn(f"prior: its {RECOMMENDED} has {', '.join(foreign)}, which solver {solver.__name__!r} does not take", stacklevel=2)
@@ -165,7 +167,9 @@ def solve(
     prompt: Annotated[str | None, typer.Option(help="What the picture shows; treg needs it, the others go without if not given.")] = None,
     solver: Annotated[str, typer.Option(help=f"The solver: {', '.join(SOLVERS)}.")] = "treg",
     null_prompt: Annotated[str | None, typer.Option(help="What to move away from.")] = None,
-    seeds: Annotated[int, typer.Option(help="How many reconstructions.")] = 4,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many reconstructions; 4 if not given, 1 where the solver draws no noise.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first; the others count up from it.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Timesteps; as with the next four, the prior's choice if not given.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="ω of classifier-free guidance.")] = None,
@@ -188,6 +192,7 @@ def solve(
     told = prompt is not None or takes["prompt"].default is not inspect.Parameter.empty
     expect(told, "prompt", "none", f"what the picture shows, which solver {solver!r} needs")
     prompt = prompt or ""
+    seeds = seeds if seeds is not None else 1 if solver in WITHOUT_NOISE else 4
     check_numbers(seeds, seed, noise_seed, sigma, iterations)
     expect(negation in (None, "hidden", "projected", "none"), "negation", repr(negation), "hidden, projected or none")
     out = check_out(out, overwrite, most_bytes=0)

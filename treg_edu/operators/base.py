@@ -3,6 +3,7 @@
 The names are deepinv's, so that any `deepinv.physics` object drops into the solvers here and ours into theirs.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,10 +49,10 @@ class Operator(ABC):
         """y = A(x) + n,  n ~ N(0, σ²)      (Kim et al. 2025, Eq. 1)
 
         sigma is in the units of [0, 1] images: half of a σ that is quoted for images in [-1, 1].
-        generator: as in `noise.per_sample`.  Returns the shape of A(x).
+        generator: as in `noise.per_sample`.  Returns the shape of A(x).  Warns of images that are far from [0, 1].
         """
         sigma = checks.number("sigma", sigma, least=0)
-        checks.finite("x", check_image("x", x))
+        _warn_of_range(checks.finite("x", check_image("x", x)))
         clean = self.A(x)
         return clean + sigma * noise.normal(generator, clean.shape, clean.device, clean.dtype)
 
@@ -63,6 +64,13 @@ class Operator(ABC):
         predicted = self.A(x)
         check_measurement(y, predicted)
         return self.A_vjp(x, predicted - y)
+
+
+def _warn_of_range(x: torch.Tensor) -> None:
+    """Images of [−1, 1] or of 0 to 255 are a common slip, which no shape tells."""
+    low, high = (each.item() for each in x.aminmax())
+    if low < -0.5 or high > 1.5:
+        warnings.warn(f"x: values from {low:.3g} to {high:.3g}; images are in [0, 1] here, and sigma and solvers mean that", stacklevel=3)
 
 
 class LinearOperator(Operator):

@@ -181,9 +181,11 @@ def _source(name: str | Path | None) -> str:
 
 def _bundled(name: Any) -> Path:
     folder = files.data_folder() / ("prior" if name is None else PIXEL)
-    made = "" if name is None else "; `treg-edu train pixel` and `treg-edu train export` make one"
-    came = f"{name!r}, and no bundled prior at {str(folder)!r}{made}"
-    checks.expect(folder.is_dir(), "name", came, "a whole installation, or a prior's name", checks.MissingFileError)
+    expected = "a whole installation, or a prior's name"
+    if name is not None:
+        expected = "another prior's name, or that folder, which `treg-edu train pixel` and `treg-edu train export` make"
+    came = f"{name!r}, and no bundled prior at {str(folder)!r}"
+    checks.expect(folder.is_dir(), "name", came, expected, checks.MissingFileError)
     return folder
 
 

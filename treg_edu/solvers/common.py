@@ -14,6 +14,7 @@ from ..priors import DiffusionPrior, PixelDiffusion
 
 __all__ = [
     "NONLINEAR",
+    "WITHOUT_NOISE",
     "ImageProblem",
     "Problem",
     "image_step",
@@ -28,6 +29,9 @@ __all__ = [
 
 NONLINEAR = ("daps", "dps", "latent_daps", "ldps", "mpgd", "null_text", "resample", "treg")
 """The solvers that take a nonlinear operator as well."""
+
+WITHOUT_NOISE = ("h1", "null_text", "red", "tikhonov", "total_variation", "wavelet")
+"""The solvers that draw no noise: every seed gives the same picture."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,14 @@ def on_pixels(solver: str, prior: Any, instead: str) -> None:
 def linear_alone(solver: str, operator: Any) -> None:
     """A method that needs Aᵀ, A† or a proximal map in closed form takes no nonlinear operator; the error names what does."""
     came = f"a nonlinear one, {type(operator).__name__}"
-    checks.expect(is_linear(operator), "operator", came, f"a linear one: {solver} takes no other; {', '.join(NONLINEAR)} do")
+    expected = f"a linear one, with A_adjoint and prox_l2, as te.operators.LinearOperator has: {solver} takes no other; {takers()}"
+    checks.expect(is_linear(operator), "operator", came, expected)
+
+
+def takers() -> str:
+    """What takes any operator, for an error to tell: first what runs on any prior."""
+    of_pixels = ("daps", "dps")
+    return f"{', '.join(name for name in NONLINEAR if name not in of_pixels)} do, and on a prior of pixels {' and '.join(of_pixels)}"
 
 
 def last_image(prior: DiffusionPrior, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

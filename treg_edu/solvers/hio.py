@@ -10,7 +10,7 @@ from ..noise import Seed
 from ..operators import FourierMagnitude
 from ..phase_retrieval import error_reduction, hybrid_input_output, lowest, match_channels, random_start
 from ..priors import DiffusionPrior
-from .common import NONLINEAR, image_step, pose_images
+from .common import image_step, pose_images
 
 __all__ = ["hio"]
 
@@ -40,7 +40,7 @@ def hio(
     Checks everything at the call.  Yields one `Step` per iteration, of the starts that are lowest there; the last x_hat is the result.
     """
     problem = pose_images(prior, operator, y, prompt, steps, seed)
-    came, expected = type(operator).__name__, f"a FourierMagnitude: hio takes no other; {', '.join(NONLINEAR)} do"
+    came, expected = type(operator).__name__, "a FourierMagnitude: hio is for phase retrieval alone; treg takes any operator"
     checks.expect(isinstance(operator, FourierMagnitude), "operator", came, expected, checks.ArgumentTypeError)
     steps, starts, beta = checks.integer("steps", steps), checks.integer("starts", starts), checks.number("beta", beta, least=0)
     er = round(steps * checks.number("er_share", er_share, least=0, most=1))
