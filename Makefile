@@ -30,7 +30,7 @@ SEED ?= 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-code test-notebooks test-processors test-browser test-browser-lab test-browser-site site test-site lint types fuzz wheel test-wheel lab notebooks bench clean
+.PHONY: help install demo test test-code test-notebooks test-processors test-browser test-browser-lab test-browser-site site test-site test-nbgrader lint types fuzz wheel test-wheel lab notebooks bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -80,6 +80,10 @@ site: $(SITE_STAMP) ## build the book of the course into out/site/, which needs 
 	@$(BIN)/python tools/site_source.py out/site-source
 	@TREG_EDU_ROOT="$(CURDIR)" $(OFFLINE) $(BIN)/python -m sphinx -q -W --keep-going -b html -d out/site-doctrees out/site-source out/site
 	@echo "out/site/index.html"
+
+test-nbgrader: $(STAMP) ## release and grade the course's assignments with nbgrader
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),teach]"
+	@$(OFFLINE) $(PYTEST) tests/teach
 
 test-site: site ## build it and follow every link in it
 	@$(BIN)/python -m pytest -q tests/site

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .. import checks, files
+from .assignments import assignment_files
 from .errors import naming, one_line_errors
 
 COPY = Path("treg-course")
@@ -26,8 +27,15 @@ DOCS = ("glossary.md", "paper.md", "quiz.md", "references.bib")
 def course(
     folder: Annotated[Path, typer.Argument(help="Folder to write to, new or not.")],
     solutions: Annotated[bool, typer.Option("--solutions", help="The solutions of the exercises, too.")] = False,
+    nbgrader: Annotated[bool, typer.Option("--nbgrader", help="The exercises instead, as assignments for nbgrader.")] = False,
 ) -> None:
     """Write a working copy of the notebooks; a file that was changed there is kept."""
+    checks.expect(
+        not (solutions and nbgrader), "--solutions", "--nbgrader as well", "one of the two: assignments have the solutions in them"
+    )
+    if nbgrader:
+        say(folder, "the assignments are in", write_files(folder, assignment_files()))
+        return
     copy(folder, solutions)
     if not (folder / "solutions").is_dir():
         typer.echo("without solutions/, which --solutions adds")
@@ -48,20 +56,31 @@ def lab(
 
 def copy(folder: Path, solutions: bool) -> None:
     """`write_course`, and say what came of it."""
-    kept = write_course(folder, solutions)
-    typer.echo(f"the course is in {folder}")
+    say(folder, "the course is in", write_course(folder, solutions))
+
+
+def say(folder: Path, what: str, kept: list[str]) -> None:
+    """Where the files are, and which were kept."""
+    typer.echo(f"{what} {folder}")
     if kept:
         typer.echo(f"kept, as they were changed there: {', '.join(kept)} (to get one as it ships, move it away and run this again)")
 
 
 def write_course(folder: Path, solutions: bool) -> list[str]:
-    """Bring the files of the course in `folder` up to what ships, each written whole or not at all.
+    """Bring the files of the course in `folder` up to what ships.  Returns the names of those that were changed there, and kept.
 
-    A missing file is written, one that is as it was written is brought up to date, a changed one is kept.  Returns the kept ones' names.
     solutions: also where False if the folder has them already.
     """
     check_folder(folder)
-    shipped = shipped_files(solutions or (folder / "solutions").is_dir())
+    return write_files(folder, shipped_files(solutions or (folder / "solutions").is_dir()))
+
+
+def write_files(folder: Path, shipped: dict[str, bytes]) -> list[str]:
+    """{name: content}, each written whole or not at all.
+
+    A missing file is written, one that is as it was written is brought up to date, a changed one is kept.  Returns the kept ones' names.
+    """
+    check_folder(folder)
     kept = []
     with naming("folder"):
         before = read_written(folder / WRITTEN)

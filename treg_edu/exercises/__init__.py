@@ -7,11 +7,12 @@
 
 One function an exercise, one module a notebook: `ddim` holds those of 03_ddim. Each calls the reader's function on cases that the notebook
 does not show and prints a verdict: "not attempted yet", "right", or "not yet: …" with the case, what was expected, what was found, and the
-mistake where it is a known one. None of them raises. `hint` gives three hints for an exercise, one at a time.
+mistake where it is a known one. None of them raises; `assert_right` does, for nbgrader. `hint` gives three hints for an exercise, one at a
+time.
 """
 
 from .adaptive_negation import check_adam, check_negation_loss, check_pull_back, check_shortest_move
-from .base import difference, verdict
+from .base import assert_right, difference, verdict
 from .ddim import check_from_v, check_gaussian_noise, check_renoise, check_rescaled_score
 from .forward_operators import (
     check_best_cut,
@@ -45,6 +46,7 @@ from .text_regularization import check_decided_by_text, check_exact_pixel_step, 
 from .treg import check_algorithm_step, check_consistency_steps, check_cost, check_paired_difference
 
 __all__ = [
+    "assert_right",
     "check_adam",
     "check_algorithm_step",
     "check_best_cut",

@@ -1,13 +1,16 @@
 """What every check stands on: the verdict, what tells two results apart, and numbers that no reader has seen."""
 
+import contextlib
+import io
 import math
 import numbers
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["NOT_YET", "Attempt", "Hints", "answered", "difference", "more", "normal", "uniform", "verdict"]
+__all__ = ["NOT_YET", "Attempt", "Hints", "answered", "assert_right", "difference", "more", "normal", "uniform", "verdict"]
 
 NOT_YET = "not attempted yet"
 
@@ -33,6 +36,20 @@ def answered(answer: Any, right: Any, because: str, wrong: Mapping[Any, str], hi
     wrong: {another answer: what it would mean}; numbers may be off by `tolerance`, relative to the right one.
     """
     print(_answered(answer, right, because, wrong, hint, tolerance))
+
+
+def assert_right(check: Callable[[Any], None], answer: Any) -> None:
+    """Print what a check says of an answer, and raise AssertionError unless it is right: a test that nbgrader can grade.
+
+    Warnings are kept back, because nbgrader takes anything on stderr for a failure.
+    """
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(answer)
+    print(said.getvalue(), end="")
+    if not said.getvalue().startswith("right"):
+        raise AssertionError(said.getvalue().strip())
 
 
 def _answered(answer: Any, right: Any, because: str, wrong: Mapping[Any, str], hint: str, tolerance: float) -> str:
