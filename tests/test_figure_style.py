@@ -82,9 +82,21 @@ EXAMPLES = {
     # 08
     "by_method": lambda: figures.by_method({"a": RISING + 1, "b": RISING + 2}, "misfit, σ"),
     "posterior_clouds": lambda: figures.posterior_clouds({"a": X[:, 0, 0, :2], "b": X[:, 1, 0, :2]}, torch.zeros(2), torch.eye(2)),
+    # 09
+    "standing": lambda: figures.standing(STANDING, "treg", ["ldps", "resample"]),
 }
 
 POINTS = [(1.0, (3.0, 2.8, 3.2), True, False), (2.0, (2.5, 2.4, 2.6), True, True), (2.5, (2.9, 2.7, 3.0), False, False)]
+SOLVERS = ["treg", "ldps", "resample", "latino", "tikhonov", *(f"solver {i}" for i in range(14))]
+STANDING = {
+    quality: {
+        name: [
+            (steps / 4 / (1 + i), (level * (1 + i) / steps, level / steps / 2, 2 * level * (1 + i) / steps), i == 0) for steps in (10, 50)
+        ]
+        for i, name in enumerate(SOLVERS)
+    }
+    for quality, level in (("perceptual distance ↓", 3.0), ("judge's top-1, % ↑", 60.0), ("misfit / σ ↓", 2.0))
+}
 
 HOSTILE = {
     "no LaTeX": {"text.usetex": True, "text.latex.preamble": r"\nonsense"},
@@ -301,7 +313,7 @@ def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
 # What can be projected, and read by who cannot see it
 
 PROJECTED = ["ladder", "picture_rows", "over_magnitudes", "circle_and_box", "convergence", "copies_found", "found_shifts"]
-PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "truncation", "weights", "tone_curves"]
+PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "truncation", "weights", "tone_curves", "standing"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 

@@ -434,3 +434,28 @@ def test_methods_have_a_row_of_dots_and_a_mean_each():
         "a",
         "b",
     ]
+
+
+# 09
+
+
+def lines_of(axes):
+    """{label: line} of what a legend names."""
+    return {label: handle[0] if isinstance(handle, tuple) else handle for handle, label in zip(*axes.get_legend_handles_labels())}
+
+
+def test_standing_rings_the_front_and_sets_its_own_line_apart():
+    curves = {
+        "treg": [(0.5, (3.0, 2.8, 3.2), True), (2.0, (2.0, 1.8, 2.2), True)],
+        "ldps": [(8.0, (2.5, 2.2, 2.8), False)],
+        "psld": [(9.0, (2.6, 2.2, 2.8), False)],
+        "latino": [(3.0, (50.0, 49.0, 51.0), False)],
+    }
+    left, right = figures.standing({"distance": curves, "misfit": {"treg": curves["treg"]}}, "treg", ["ldps", "psld"]).axes
+    lines = lines_of(left)
+    assert len({lines[name].get_marker() for name in curves}) == 4
+    assert lines["treg"].get_linewidth() > 2 * lines["ldps"].get_linewidth() and lines["ldps"].get_color() != lines["latino"].get_color()
+    assert lines["none is faster and better"].get_xydata().tolist() == [[0.5, 3.0], [2.0, 2.0]]
+    assert (left.get_yscale(), right.get_yscale()) == ("log", "linear") and left.get_xscale() == "log"
+    with pytest.raises(ValueError, match="panels: got none"):
+        figures.standing({}, "treg", [])

@@ -17,6 +17,7 @@ from treg_edu.experiments import (
     ambiguity,
     arms,
     convergence,
+    front,
     grading,
     measurements,
     negation,
@@ -44,6 +45,7 @@ MODULES = {
     "wording": wording,
     "convergence": convergence,
     "robustness": robustness,
+    "front": front,
 }
 ALL = {name: module.STUDY for name, module in MODULES.items()}
 

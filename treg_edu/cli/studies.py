@@ -87,6 +87,7 @@ STUDIES = {
     "negation": study_of_arms("negation", "Which direction of adaptive negation does what, how far, when, beside which null text.", 24),
     "wording": study_of_arms("wording", "The right text in other words, misspelt, too general, too long; and a wrong one.", 46),
     "convergence": study_of_arms("convergence", "Whether the alternation settles, and what the number of steps does.", 16),
+    "front": study_of_arms("front", "Quality against time, for every solver and 4 to 100 steps; many hours.", 24, 1),
     "robustness": study_of_arms("robustness", "More noise, wrong noise, a wrong kernel, JPEG, photons, other pictures.", 24),
 }
 for name, command in STUDIES.items():

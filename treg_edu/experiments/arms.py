@@ -128,18 +128,19 @@ def settings_of(
 ) -> dict[str, Any]:
     """The settings of an arm's solver: those found, else what the prior recommends, else the authors' for 25 steps; then the arm's changes.
 
-    Where the text is the null text, guidance changes nothing but the time, and is left out.  steps: fewer, for a trial; of a solver without
+    Where the text is the null text, guidance changes nothing but the time, and is left out.  Where an arm changes the steps, what is as
+    much for each step changes with them, see `coordinates.changed`, unless the arm says it.  steps: fewer, for a trial; of a solver without
     a prior, its own number stays.  found: by a search for the arm's instrument, see `searched`.
     """
     solver = base_of(arm.solver)
     parameters = inspect.signature(solver_of(arm.solver)).parameters
     best = prior.recommended.get(solver, {}) if found is None else found
     settings = start_of(solver, best, is_linear(arm.measurement.operator(side)))
-    if steps is not None and solver not in WITHOUT_TEXT:
-        settings = changed(solver, settings, {"steps": checks.integer("steps", steps)})
-    settings = {name: value for name, value in settings.items() if name in parameters} | dict(arm.settings)
-    if steps is not None and "steps" in arm.settings:
-        settings["steps"] = min(arm.settings["steps"], steps)
+    own = dict(arm.settings)
+    if solver not in WITHOUT_TEXT:
+        asked = [checks.integer("steps", each) for each in (steps, own.pop("steps", None)) if each is not None]
+        settings = changed(solver, settings, {"steps": min(asked)}) if asked else settings
+    settings = {name: value for name, value in settings.items() if name in parameters} | own
     if "negation" in settings and prior.clip is None:
         settings["negation"] = None
     same = settings.get("negation") is None and solver not in TEXT_AND_NOT_GUIDANCE

@@ -26,9 +26,9 @@ NOTES = {
 
 
 def run(study: Study, models: Models | None = None, **given: Any) -> dict[str, Any] | None:
-    """Reconstruct, write STUDY.parquet and STUDY.json to the folder `out`, and print the tables.  given: of `Options`.
+    """Reconstruct, write STUDY.parquet, STUDY.json and, if it has one, STUDY.png to the folder `out`, and print the tables.
 
-    Returns the report; None in a process that is not the last to finish.
+    given: of `Options`.  Returns the report; None in a process that is not the last to finish.
     """
     options = Options(**given)
     rows, setting, planned = reconstruct(study, options, models)
@@ -37,6 +37,8 @@ def run(study: Study, models: Models | None = None, **given: Any) -> dict[str, A
         return None
     report = reported(study, options, rows, setting)
     files.write_text(f"{options.out}/{study.name}.json", files.json_text(report))
+    if study.picture is not None:
+        files.write_figure(f"{options.out}/{study.name}.png", study.picture(rows))
     show(study, report)
     return report
 

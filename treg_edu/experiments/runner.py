@@ -85,7 +85,7 @@ class Study:
     of_pictures: for what all seeds of a picture show together, from the rows of one arm: {column: one value a picture, in their order}.
     figures: how tables show these, besides those that every table has.  shown: the names of what is printed; all if empty.
     baseline: the arm that each other of its measurement is compared with.  classes: for `data`, the labels it is restricted to, None for
-    all.  least_seeds: the fewest that it makes sense with.
+    all.  least_seeds: the fewest that it makes sense with.  picture: of its rows, a figure that is written to NAME.png.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Study:
     baseline: str = BASELINE
     classes: Callable[[str], Sequence[str] | None] | None = None
     least_seeds: int = 1
+    picture: Callable[[pd.DataFrame], Any] | None = None
 
 
 def reconstruct(study: Study, options: Options, models: Models | None = None) -> tuple[pd.DataFrame, Setting, int]:

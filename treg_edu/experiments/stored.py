@@ -21,7 +21,7 @@ from .runner import Options, Setting, Study, planned, solved, square
 
 __all__ = ["STUDIES", "again", "keep", "report", "rows"]
 
-STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness")
+STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness", "front")
 HEAVY = ["png", "features"]  # made again in a second, and 99 % of the bytes
 
 

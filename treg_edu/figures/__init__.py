@@ -9,6 +9,7 @@ from .ddim import noising, paths, scores
 from .forward_operators import ellipses, matrices, picard, spectra, tone_curves, truncation, two_pixels, weights
 from .latent_data_consistency import along_trajectory, cg_iterations, over_measurements, pixel_step
 from .other_solvers import by_method, posterior_clouds
+from .papers_tables import standing
 from .phase_retrieval_symmetries import circle_and_box, convergence, copies_found, found_shifts, over_magnitudes
 from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
@@ -52,6 +53,7 @@ __all__ = [
     "seeds_and_deviation",
     "solver",
     "spectra",
+    "standing",
     "story",
     "text_weight",
     "texts",
