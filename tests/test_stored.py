@@ -9,6 +9,7 @@ import tiny_world
 from treg_edu.checks import ArgumentError, MissingFileError
 from treg_edu.experiments import accuracy, report, stored
 from treg_edu.experiments.arms import Arm
+from treg_edu.experiments.grading import FIGURES
 from treg_edu.experiments.measurements import Measurement
 from treg_edu.experiments.runner import BASELINE, DDIM, Study
 
@@ -70,6 +71,34 @@ def test_what_is_not_stored_is_named(made, models):
         stored.again("accuracy", "boxes", "ldps", picture, seeds=[7], models=models)
     with pytest.raises(ArgumentError, match="^name: got 'lens', expected"):
         stored.rows("lens")
+
+
+def test_a_table_has_the_report_s_numbers(made):
+    stored.keep("accuracy", made)
+    whole = stored.table("accuracy", "boxes", ["psnr", "misfit", "passes"])
+    assert list(whole.index) == [BASELINE, DDIM, "ldps"] and list(whole.columns) == ["PSNR", "misfit / σ", "passes"]
+    told = stored.report("accuracy")["tables"]["boxes"]["ldps"]
+    mean, low, high = told["figures"]["psnr"]
+    assert whole.loc["ldps", "PSNR"] == f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    assert whole.loc["ldps", "passes"] == f"{told['figures']['passes'][0]:.0f}"
+    minus = stored.table("accuracy", "boxes", ["psnr"], minus=True)
+    mean, low, high, p = told["differences"]["psnr"]
+    assert list(minus.index) == [DDIM, "ldps"]
+    assert minus.loc["ldps", "PSNR"] == f"{mean:.2f} [{low:.2f}, {high:.2f}]" + " *" * (p < 0.05)
+    assert list(stored.table("accuracy", "boxes", arms=["ldps"]).index) == ["ldps"]
+
+
+def test_what_a_table_does_not_have_is_named(made):
+    stored.keep("accuracy", made)
+    for given, name in (({"measurement": "sr"}, "measurement"), ({"figures": ["fid"]}, "figures"), ({"arms": ["dps"]}, "arms")):
+        with pytest.raises(ArgumentError, match=f"^{name}: got "):
+            stored.table(**({"name": "accuracy", "measurement": "boxes"} | given))
+
+
+def test_a_star_marks_what_is_told_from_0():
+    psnr, passes = FIGURES["psnr"], FIGURES["passes"]
+    assert [stored.told((1.0, 0.5, 1.5, p), psnr) for p in (0.04, 0.05)] == ["1.00 [0.50, 1.50] *", "1.00 [0.50, 1.50]"]
+    assert stored.told(None, psnr) == "—" and stored.told((50.0, 50.0, 50.0), passes) == "50"
 
 
 @pytest.mark.parametrize(("option", "value"), [("settings", "out"), ("steps", 3), ("prior", "sd"), ("texts", "a"), ("data", "photographs")])

@@ -15,11 +15,11 @@ import pandas as pd
 
 from .. import checks, files
 from .arms import Models
-from .grading import FIGURES, Grader
+from .grading import FIGURES, Figure, Grader
 from .pictures import load as load_pictures
 from .runner import Options, Setting, Study, planned, solved, square
 
-__all__ = ["STUDIES", "again", "keep", "report", "rows"]
+__all__ = ["STUDIES", "again", "keep", "report", "rows", "study_named", "table", "told"]
 
 STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness", "front")
 HEAVY = ["png", "features"]  # made again in a second, and 99 % of the bytes
@@ -44,6 +44,35 @@ def rows(name: str) -> pd.DataFrame:
     path = folder() / f"{study_named(name).name}.parquet"
     checks.expect(path.is_file(), "name", f"{name!r}, of which no results are stored", f"{path}", checks.MissingFileError)
     return pd.read_parquet(path)
+
+
+def told(values: Sequence[float] | None, figure: Figure) -> str:
+    """ "mean [low, high]" in a figure's unit, with a star where a difference is told from 0; of seconds and counts the mean alone."""
+    if values is None:
+        return "—"
+    mean, low, high = (figure.form.format(figure.scale * value) for value in values[:3])
+    star = " *" if len(values) == 4 and values[3] < 0.05 else ""
+    return f"{mean} [{low}, {high}]{star}" if figure.better else mean
+
+
+def table(
+    name: str, measurement: str, figures: Sequence[str] | None = None, arms: Sequence[str] | None = None, minus: bool = False
+) -> pd.DataFrame:
+    """A table of a stored study, a row an arm: means and 95 % intervals over pictures.
+
+    name: of `STUDIES`.  figures, arms: which, in this order; what the study shows and all arms if None.
+    minus: the differences to the study's baseline instead; a star marks p < 0.05 after Holm's correction over all of the measurement.
+    """
+    study, tables = study_named(name), report(name)["tables"]
+    of_arms = tables[checks.one_of("measurement", measurement, tables)]
+    there = {**FIGURES, **study.figures}
+    chosen = {each: there[checks.one_of("figures", each, there)] for each in figures or study.shown or there}
+    kept = [checks.one_of("arms", arm, of_arms) for arm in arms or of_arms]
+    kept = [arm for arm in kept if of_arms[arm]["differences"]] if minus else kept
+    which = "differences" if minus else "figures"
+    return pd.DataFrame(
+        {figure.title: [told(of_arms[arm][which].get(each), figure) for arm in kept] for each, figure in chosen.items()}, kept
+    )
 
 
 def keep(name: str, out: str | Path = "out") -> Path:
