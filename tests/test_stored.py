@@ -76,15 +76,15 @@ def test_what_is_not_stored_is_named(made, models):
 def test_a_table_has_the_report_s_numbers(made):
     stored.keep("accuracy", made)
     whole = stored.table("accuracy", "boxes", ["psnr", "misfit", "passes"])
-    assert list(whole.index) == [BASELINE, DDIM, "ldps"] and list(whole.columns) == ["PSNR", "misfit / σ", "passes"]
+    assert list(whole.index) == [BASELINE, DDIM, "ldps"] and list(whole.columns) == ["PSNR dB", "misfit / σ", "passes"]
     told = stored.report("accuracy")["tables"]["boxes"]["ldps"]
     mean, low, high = told["figures"]["psnr"]
-    assert whole.loc["ldps", "PSNR"] == f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    assert whole.loc["ldps", "PSNR dB"] == f"{mean:.2f} [{low:.2f}, {high:.2f}]"
     assert whole.loc["ldps", "passes"] == f"{told['figures']['passes'][0]:.0f}"
     minus = stored.table("accuracy", "boxes", ["psnr"], minus=True)
     mean, low, high, p = told["differences"]["psnr"]
     assert list(minus.index) == [DDIM, "ldps"]
-    assert minus.loc["ldps", "PSNR"] == f"{mean:.2f} [{low:.2f}, {high:.2f}]" + " *" * (p < 0.05)
+    assert minus.loc["ldps", "PSNR dB"] == f"{mean:.2f} [{low:.2f}, {high:.2f}]" + " *" * (p < 0.05)
     assert list(stored.table("accuracy", "boxes", arms=["ldps"]).index) == ["ldps"]
 
 
