@@ -224,6 +224,39 @@ WRONG["check_steepest_step"] = [
     lambda matvec, b, x: steepest(matvec, b, x, exact=False),  # a step of length 1
     lambda matvec, b, x: steepest(matvec, b, x, dims=(2, 3)),
 ]
+
+
+def _walk(matvec, b, x, iterations, beta=lambda new, old: new / old, dims=(1, 2, 3)):
+    def inner(a, b):
+        return (a * b).sum(dims, keepdim=True)
+
+    r = p = b - matvec(x)
+    for _ in range(iterations):
+        alpha = inner(r, r) / inner(p, matvec(p))
+        x, before, r = x + alpha * p, inner(r, r), r - alpha * matvec(p)
+        p = r + beta(inner(r, r), before) * p
+    return x
+
+
+RIGHT["check_conjugate_gradient"] = _walk
+WRONG["check_conjugate_gradient"] = [
+    lambda *given: _walk(*given, beta=lambda new, old: old / new),  # as it is given
+    lambda *given: _walk(*given, beta=lambda new, old: 0),  # steepest descent
+    lambda *given: _walk(*given, beta=lambda new, old: 1),
+    lambda *given: _walk(*given, beta=lambda new, old: -new / old),
+    lambda *given: _walk(*given, dims=(0, 1, 2, 3)),  # one length for the whole batch
+]
+RIGHT["check_guess_weight"] = lambda m, s2, sigma: sigma**2 / ((m**2 - sigma**2) / s2)
+WRONG["check_guess_weight"] = [
+    lambda m, s2, sigma: sigma**2 * s2 / m**2,  # the noise taken for an error of the guess
+    lambda m, s2, sigma: sigma * s2 / (m - sigma),
+    lambda m, s2, sigma: (m**2 - sigma**2) / s2,
+    lambda m, s2, sigma: sigma**2 / (m**2 - sigma**2),
+    lambda m, s2, sigma: (m**2 - sigma**2) / (s2 * sigma**2),
+    lambda m, s2, sigma: (sigma**2 * s2 / (m**2 - sigma**2)).mean(),  # one weight for all pictures
+]
+ANSWERS["check_shown_loss"] = ("box inpainting", ["super-resolution ×16", "Gaussian blur, σ 5", "blur", 1, None])
+ANSWERS["check_remaining_misfit"] = (1e-4 / (1 / 256 + 1e-4), [0.975, 0.0016, 0.0256, 40, "0.025", None])
 RIGHT["check_noise_gain"] = lambda s, lam: (s / (s**2 + lam), 1 / (2 * lam**0.5))
 WRONG["check_noise_gain"] = [
     lambda s, lam: (1 / s, 1 / (2 * lam**0.5)),  # the pseudo-inverse
@@ -493,6 +526,13 @@ def test_a_word_or_a_number_is_checked(capsys, name):
 
 DIAGNOSED = {"check_conjugate_flip": 0, "check_best_shift": 0, "check_turned_error": 0, "check_hio_step": 0, "check_best_estimates": 0}
 DIAGNOSED |= {"check_distinct_magnitudes": 0, "check_colour_mosaic": 0, "check_split": 0, "check_least_squares_near": 0}
+DIAGNOSED |= {
+    "check_inpainting_step": 0,
+    "check_steepest_step": 0,
+    "check_conjugate_gradient": 0,
+    "check_guess_weight": 0,
+    "check_noise_gain": 0,
+}
 DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gradient": 0}
 
 

@@ -62,6 +62,8 @@ EXAMPLES = {
     "over_measurements": lambda: figures.over_measurements(X[:2], ["a", "b"], SR, ["c", "d"]),
     "cg_iterations": lambda: figures.cg_iterations([0, 1, 2, 5, 9], {"a": (RISING, RISING**2), "b": (RISING**2, RISING)}, 0.005),
     "pixel_step": lambda: figures.pixel_step(X[0], X, X[1], RISING.flip(0), 0.005),
+    "way_back": figures.way_back,
+    "best_weights": lambda: figures.best_weights(T, (RISING, RISING - 0.05, RISING + 0.05), T, RISING.flip(0)),
     "along_trajectory": lambda: figures.along_trajectory({"all": (T, RISING, RISING / 2, 2 * RISING)}, {"σ": 0.005}),
     # 05
     "seeds_and_deviation": lambda: figures.seeds_and_deviation({"text": X[:3] / 2, "null": X[:3]}, columns=2),
@@ -314,6 +316,7 @@ def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
 
 PROJECTED = ["ladder", "picture_rows", "over_magnitudes", "circle_and_box", "convergence", "copies_found", "found_shifts"]
 PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "truncation", "weights", "tone_curves", "standing"]
+PROJECTED += ["over_measurements", "cg_iterations", "pixel_step", "way_back", "best_weights", "along_trajectory"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 

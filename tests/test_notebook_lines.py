@@ -1,6 +1,5 @@
 """What the notebooks write out agrees with the library: their own cells are run here, and compared with what they stand for."""
 
-from itertools import islice
 from pathlib import Path
 
 import nbformat
@@ -185,17 +184,35 @@ def test_04_the_autoencoder(prior, x):
 def test_04_conjugate_gradient(x, iterations):
     operator, lam, x = te.operators.SuperResolution(16), 1e-4, x.double()
     y, start = operator.measure(x, 0.005), x.flip(0)
-    walk = lines("04_latent_data_consistency", "def conjugate_gradient(")["conjugate_gradient"](
-        lambda v: operator.A_adjoint(operator.A(v)) + lam * v, operator.A_adjoint(y) + lam * start, start
+    inner = te.operators.inner
+    written = lines("solutions/04_latent_data_consistency", "def conjugate_gradient(", inner=inner)["conjugate_gradient"]
+    found = written(lambda v: operator.A_adjoint(operator.A(v)) + lam * v, operator.A_adjoint(y) + lam * start, start, iterations)
+    torch.testing.assert_close(found, te.consistency.pixel_step(operator, y, start, lam, iterations), rtol=0, atol=1e-9)
+
+
+def test_04_the_exercises_are_the_library(x):
+    """The first iteration of conjugate gradient is steepest descent's, and inpainting needs one."""
+    operator, lam, x = te.operators.Inpainting.box(64, 16, 16, 32, 32), 0.1, x.double()
+    y, start = operator.measure(x, 0.005), x.flip(0)
+    solved, mask = "solutions/04_latent_data_consistency", operator.A(torch.ones_like(x))
+    steepest = lines(solved, "def steepest_step(", inner=te.operators.inner)["steepest_step"]
+    once = te.consistency.pixel_step(operator, y, start, lam, 1)
+    found = steepest(lambda v: operator.A_adjoint(operator.A(v)) + lam * v, operator.A_adjoint(y) + lam * start, start)
+    torch.testing.assert_close(found, once, rtol=0, atol=1e-9)
+    written = lines(solved, "def inpainting_step(")["inpainting_step"](mask, y, start, lam)
+    torch.testing.assert_close(written, operator.prox_l2(start, y, 1 / lam), rtol=0, atol=1e-9)
+
+
+def test_04_the_weight_that_a_guess_deserves():
+    """A guess that is off by τ in each pattern calls for σ² / τ²."""
+    operator, sigma, tau = te.operators.Inpainting(torch.ones(64, 64)), 0.1, 0.3
+    x = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    start = x + tau * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    y = operator.measure(x, sigma, torch.Generator().manual_seed(2))
+    weight = lines("solutions/04_latent_data_consistency", "def guess_weight(")["guess_weight"]
+    torch.testing.assert_close(
+        weight(te.operators.misfit(operator, start, y), 1.0, sigma), torch.full((4,), sigma**2 / tau**2), rtol=0.05, atol=0
     )
-    *_, last = islice(walk, iterations + 1)
-    torch.testing.assert_close(last, te.consistency.pixel_step(operator, y, start, lam, iterations), rtol=0, atol=1e-9)
-
-
-def test_04_the_latent_step(prior):
-    z_y, z0 = torch.randn(2, 1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    written = lines("04_latent_data_consistency", "z_hat = ", prior=prior, z_y=z_y, z0=z0, pd=pd)
-    assert torch.equal(written["z_hat"], te.consistency.latent_step(z_y, z0, written["alpha_bar_prev"]))
 
 
 def test_05_the_pixel_step_and_the_latent_step(x):

@@ -25,7 +25,15 @@ from .forward_operators import (
     check_weight_of_a_prior,
 )
 from .hints import hint
-from .latent_data_consistency import check_inpainting_step, check_noise_gain, check_steepest_step
+from .latent_data_consistency import (
+    check_conjugate_gradient,
+    check_guess_weight,
+    check_inpainting_step,
+    check_noise_gain,
+    check_remaining_misfit,
+    check_shown_loss,
+    check_steepest_step,
+)
 from .other_solvers import (
     check_clean_estimate,
     check_gluing,
@@ -55,6 +63,7 @@ __all__ = [
     "check_clean_estimate",
     "check_colour_mosaic",
     "check_conjugate_flip",
+    "check_conjugate_gradient",
     "check_consistency_steps",
     "check_cost",
     "check_decided_by_text",
@@ -66,6 +75,7 @@ __all__ = [
     "check_gamma_gradient",
     "check_gaussian_noise",
     "check_gluing",
+    "check_guess_weight",
     "check_hio_step",
     "check_inpainting_step",
     "check_latent_step_of_two_texts",
@@ -76,9 +86,11 @@ __all__ = [
     "check_norm_gradient",
     "check_paired_difference",
     "check_pull_back",
+    "check_remaining_misfit",
     "check_renoise",
     "check_rescaled_score",
     "check_shortest_move",
+    "check_shown_loss",
     "check_split",
     "check_steepest_step",
     "check_through_the_network",

@@ -1,11 +1,15 @@
 """Three hints for each exercise, given one at a time."""
 
 from .. import checks
-from . import base, forward_operators, phase_retrieval_symmetries
+from . import base, forward_operators, latent_data_consistency, phase_retrieval_symmetries
 
 __all__ = ["HINTS", "hint"]
 
-HINTS: base.Hints = {**forward_operators.HINTS, **phase_retrieval_symmetries.HINTS}
+HINTS: base.Hints = {
+    **forward_operators.HINTS,
+    **phase_retrieval_symmetries.HINTS,
+    **latent_data_consistency.HINTS,
+}
 
 
 def hint(exercise: str, number: int = 1) -> None:

@@ -7,7 +7,7 @@ from .adaptive_negation import effects, found_among, negation_losses, negation_t
 from .base import Figure
 from .ddim import noising, paths, scores
 from .forward_operators import ellipses, matrices, picard, spectra, tone_curves, truncation, two_pixels, weights
-from .latent_data_consistency import along_trajectory, cg_iterations, over_measurements, pixel_step
+from .latent_data_consistency import along_trajectory, best_weights, cg_iterations, over_measurements, pixel_step, way_back
 from .other_solvers import by_method, posterior_clouds
 from .papers_tables import standing
 from .phase_retrieval_symmetries import circle_and_box, convergence, copies_found, found_shifts, over_magnitudes
@@ -20,6 +20,7 @@ from .treg import problems, retrieved, solver
 __all__ = [
     "Figure",
     "along_trajectory",
+    "best_weights",
     "by_method",
     "cg_iterations",
     "circle_and_box",
@@ -61,5 +62,6 @@ __all__ = [
     "truncation",
     "two_pixels",
     "variance_maps",
+    "way_back",
     "weights",
 ]
