@@ -30,7 +30,7 @@ SEED ?= 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-code test-notebooks test-processors test-browser test-browser-lab test-browser-site site test-site test-nbgrader lint types fuzz wheel test-wheel lab notebooks bench clean
+.PHONY: help install demo test test-code test-notebooks test-processors test-browser test-browser-lab test-browser-slides test-browser-site site test-site test-nbgrader lint types fuzz wheel test-wheel lab notebooks bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,11 +60,15 @@ test-notebooks: $(STAMP)
 test-processors: $(STAMP) ## do so as on other processors: SETTING=native, two-threads, avx2, default, or all in turn
 	@$(BIN)/python tools/processors.py $(SETTING)
 
-test-browser: test-browser-lab test-browser-site ## open every notebook in JupyterLab, and every page of the site, in headless Chromium, which has to be installed
+test-browser: test-browser-lab test-browser-slides test-browser-site ## open every notebook in JupyterLab, every deck of slides and every page of the site in headless Chromium, which has to be installed
 
 test-browser-lab: $(STAMP)
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser]"
 	@$(OFFLINE) $(PYTEST) --dist load tests/browser/test_jupyterlab.py
+
+test-browser-slides: $(STAMP)
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser,teach]"
+	@$(OFFLINE) $(PYTEST) --dist load tests/browser/test_slides.py
 
 test-browser-site: site
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser,site]"

@@ -11,6 +11,7 @@ import typer
 from .. import checks, files
 from .assignments import assignment_files
 from .errors import naming, one_line_errors
+from .slides import deck_files
 
 COPY = Path("treg-course")
 WRITTEN = ".treg-edu-course.json"
@@ -28,13 +29,17 @@ def course(
     folder: Annotated[Path, typer.Argument(help="Folder to write to, new or not.")],
     solutions: Annotated[bool, typer.Option("--solutions", help="The solutions of the exercises, too.")] = False,
     nbgrader: Annotated[bool, typer.Option("--nbgrader", help="The exercises instead, as assignments for nbgrader.")] = False,
+    slides: Annotated[bool, typer.Option("--slides", help="A deck of slides for each notebook instead, for a browser.")] = False,
 ) -> None:
     """Write a working copy of the notebooks; a file that was changed there is kept."""
-    checks.expect(
-        not (solutions and nbgrader), "--solutions", "--nbgrader as well", "one of the two: assignments have the solutions in them"
-    )
+    expected = "one of the two: assignments have the solutions in them"
+    checks.expect(not (solutions and nbgrader), "--solutions", "--nbgrader as well", expected)
+    checks.expect(not (slides and (solutions or nbgrader)), "--slides", "another option as well", "a folder of their own")
     if nbgrader:
         say(folder, "the assignments are in", write_files(folder, assignment_files()))
+        return
+    if slides:
+        say(folder, "the slides are in", write_files(folder, deck_files()))
         return
     copy(folder, solutions)
     if not (folder / "solutions").is_dir():

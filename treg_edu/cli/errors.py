@@ -29,8 +29,8 @@ __all__ = ["Program", "naming", "one_line_errors", "without_native_messages"]
 
 LONGEST_TEXT = 10_000
 
-OF_TRAINING = ("accelerate", "resvg_py")
-"""The modules of the extra "train"."""
+OF_EXTRAS = {"accelerate": "train", "resvg_py": "train", "sphinx_revealjs": "teach", "sphinx_mathjax_offline": "teach"}
+"""{module: the extra that brings it}"""
 
 
 class Program(TyperGroup):
@@ -102,8 +102,8 @@ def line_of(error: Any) -> str | None:
         text = f"path: got {os.fsdecode(error.filename or 'a file')!a} ({error.strerror}), expected one that can be used"
     elif isinstance(error, (ArgumentError, OSError, FloatingPointError)):
         text = str(error)
-    elif isinstance(error, ModuleNotFoundError) and error.name in OF_TRAINING:
-        text = f"{error.name} is not installed; the extra brings it: pip install 'treg_edu[train]'"
+    elif isinstance(error, ModuleNotFoundError) and error.name in OF_EXTRAS:
+        text = f"{error.name} is not installed; the extra brings it: pip install 'treg_edu[{OF_EXTRAS[error.name]}]'"
     elif isinstance(error, UnicodeEncodeError) and re.search("[\ud800-\udfff]", error.object):
         text = f"path: got {error.object!a}, which holds bytes that are no text in this locale, expected a text"
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
