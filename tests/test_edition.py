@@ -11,7 +11,7 @@ from treg_edu.checks import ArgumentError
 from treg_edu.exercises.hints import HINTS
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["01_forward_operators", "02_phase_retrieval_symmetries", "04_latent_data_consistency"]
+NAMES = ["01_forward_operators", "02_phase_retrieval_symmetries", "04_latent_data_consistency", "10_after_treg"]
 TURN = "# your turn"
 
 

@@ -500,6 +500,88 @@ WRONG["check_without_a_gradient"] = [
 ]
 
 
+# 10_after_treg
+ANSWERS["check_more_steps"] = ("stronger", ["weaker", "the same", "The same ", "twice", 2, None, torch.zeros(2)])
+RIGHT["check_equivalent_omega"] = lambda lam, s, s_prev, kept: lam * s / (s - kept * s_prev)
+WRONG["check_equivalent_omega"] = [
+    lambda lam, s, s_prev, kept: lam * s / (s - s_prev),  # as if all of the noise were kept
+    lambda lam, s, s_prev, kept: lam,
+    lambda lam, s, s_prev, kept: lam * s / (s + kept * s_prev),
+    lambda lam, s, s_prev, kept: lam * (s - kept * s_prev) / s,  # the λ of a CFG step
+]
+
+
+def _undone(z, n, c, lam, a, b, put=None, taken=None):
+    guided = n + lam * (c - n)
+    z0 = (z - (1 - b).sqrt() * (n if put is None else put)) / b.sqrt()
+    return a.sqrt() * z0 + (1 - a).sqrt() * (guided if taken is None else taken)
+
+
+RIGHT["check_backwards"] = _undone
+WRONG["check_backwards"] = [
+    lambda z, n, c, lam, a, b: _undone(z, n, c, lam, a, b, put=n + lam * (c - n)),  # CFG
+    lambda z, n, c, lam, a, b: _undone(z, n, c, lam, b, a),  # forwards
+    lambda z, n, c, lam, a, b: _undone(z, n, c, lam, a, b, taken=n),
+    lambda z, n, c, lam, a, b: _undone(z, n, c, lam, a, b, put=c),
+]
+
+
+def _trust(a, v, s, left=lambda a, v: v * (1 - a) / (a * v + 1 - a)):
+    return left(a, v) / (left(a, v) + s)
+
+
+RIGHT["check_trust"] = _trust
+WRONG["check_trust"] = [
+    lambda a, v, s: 1 - _trust(a, v, s),
+    lambda a, v, s: _trust(a, v, s, lambda a, v: 1 - a),
+    lambda a, v, s: _trust(a, v, s, lambda a, v: (1 - a) / a),  # the noise in z_t / √ᾱ, without the prior
+    lambda a, v, s: a,
+]
+
+
+def _tuned(c, losses, rate, slip=False, forgets=False):
+    c, used = c.clone().requires_grad_(), []
+    adam = torch.optim.Adam([c], rate)
+    for loss in losses:
+        adam = torch.optim.Adam([c], rate) if forgets else adam
+        adam.zero_grad()
+        loss(c).backward()
+        adam.step()
+        c = c.detach().requires_grad_() if slip else c
+        used.append(c.detach().clone())
+    return torch.stack(used)
+
+
+RIGHT["check_tuned"] = _tuned
+WRONG["check_tuned"] = [
+    lambda c, losses, rate: _tuned(c, losses, rate, slip=True),  # as published
+    lambda c, losses, rate: _tuned(c, losses, rate, forgets=True),
+    lambda c, losses, rate: _tuned(c, losses, rate)[-1],
+    lambda c, losses, rate: torch.stack([c - rate * torch.autograd.functional.jacobian(loss, c) for loss in losses]),
+]
+
+
+def _evidence(A, C, m, y, sigma, spread=True):
+    covariance = A @ C @ A.T * spread + sigma**2 * torch.eye(len(A))
+    return A.T @ torch.linalg.solve(covariance, y - A @ m)
+
+
+RIGHT["check_evidence_gradient"] = _evidence
+WRONG["check_evidence_gradient"] = [
+    lambda A, C, m, y, s: _evidence(A, C, m, y, s, spread=False),  # the misfit's
+    lambda A, C, m, y, s: C @ _evidence(A, C, m, y, s),
+    lambda A, C, m, y, s: -_evidence(A, C, m, y, s),
+    lambda A, C, m, y, s: _evidence(A, C, m, y, s**0.5),
+]
+RIGHT["check_kept_run"] = lambda x_hats, misfits: x_hats[torch.arange(len(x_hats)), misfits.argmin(1)]
+WRONG["check_kept_run"] = [
+    lambda x_hats, misfits: x_hats[torch.arange(len(x_hats)), misfits.argmax(1)],
+    lambda x_hats, misfits: x_hats[:, misfits.mean(0).argmin()],
+    lambda x_hats, misfits: x_hats.mean(1),
+    lambda x_hats, misfits: x_hats[:, misfits.argmin(1)],  # every run for every picture
+]
+
+
 def said(capsys, check, attempt):
     check(attempt)
     return capsys.readouterr().out.strip()
@@ -534,6 +616,8 @@ DIAGNOSED |= {
     "check_noise_gain": 0,
 }
 DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gradient": 0}
+DIAGNOSED |= {"check_equivalent_omega": 0, "check_backwards": 0, "check_trust": 0, "check_tuned": 0}
+DIAGNOSED |= {"check_evidence_gradient": 0, "check_kept_run": 0}
 
 
 @pytest.mark.parametrize("name", DIAGNOSED)

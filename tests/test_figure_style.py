@@ -86,8 +86,17 @@ EXAMPLES = {
     "posterior_clouds": lambda: figures.posterior_clouds({"a": X[:, 0, 0, :2], "b": X[:, 1, 0, :2]}, torch.zeros(2), torch.eye(2)),
     # 09
     "standing": lambda: figures.standing(STANDING, "treg", ["ldps", "resample"]),
+    # 10
+    "differences": lambda: figures.differences({name: {"misfit, σ": PAIRED, "PSNR, dB": PAIRED} for name in ("a − c", "b\n− c")}),
+    "guidance_along": lambda: figures.guidance_along({"50 steps": (T, 3 + RISING), "25 steps": (T[::2], RISING[::2])}, {"7.5": 3.5}),
+    "orientations_along": lambda: figures.orientations_along(T, {"all": X[0, 0, :5, :4] - 0.5, "nothing": X[0, 1, :5, :4] - 0.5}),
+    "ranked_texts": lambda: figures.ranked_texts(
+        {"evidence": X[0, 0, :4, :4], "least misfit": X[0, 1, :4, :4]}, ["fox", "ox", "owl", "ant"]
+    ),
+    "renewed_from": lambda: figures.renewed_from(T, X[0, 0, :5, :4] - 0.5),
 }
 
+PAIRED = (RISING - 0.5, (0.0, -0.4, 0.4))
 POINTS = [(1.0, (3.0, 2.8, 3.2), True, False), (2.0, (2.5, 2.4, 2.6), True, True), (2.5, (2.9, 2.7, 3.0), False, False)]
 SOLVERS = ["treg", "ldps", "resample", "latino", "tikhonov", *(f"solver {i}" for i in range(14))]
 STANDING = {
@@ -317,6 +326,7 @@ def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
 PROJECTED = ["ladder", "picture_rows", "over_magnitudes", "circle_and_box", "convergence", "copies_found", "found_shifts"]
 PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "truncation", "weights", "tone_curves", "standing"]
 PROJECTED += ["over_measurements", "cg_iterations", "pixel_step", "way_back", "best_weights", "along_trajectory"]
+PROJECTED += ["differences", "guidance_along", "orientations_along", "ranked_texts", "renewed_from"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 

@@ -76,6 +76,7 @@ CALLS = {
     "smooth_covariance.size": (2, lambda n, _: priors.smooth_covariance(n)),
     "PixelDiffusion.__init__.patch_size": (4, lambda n, prior: pixel_prior(prior, n).latent_shape(64)),
     "solve.batch_size": (1, lambda n, prior: te.solve("treg", prior, SuperResolution(16), Y, "fox", progress=False, batch_size=n, **TREG)),
+    "swapped_slots.steps": (2, lambda n, prior: widgets.swapped_slots(prior, steps=n).widget.children[0].children[0].value),
     "two_solvers.steps": (2, lambda n, prior: widgets.two_solvers(prior, steps=n).widget.children[0].children[0].value),
     "treg.steps": (2, lambda n, prior: treg(prior, steps=n)),
     "treg.iterations": (2, lambda n, prior: treg(prior, iterations=n)),

@@ -291,3 +291,104 @@ def test_08_the_slots_are_the_solvers(prior64, x, data_step, solver, own):
     ours = written["run"](written[data_step], written[weight], written[renoise], y, texts)
     theirs = te.solve(solver, prior64, operator, y, texts, steps=4, guidance_scale=2.5, progress=False, **own)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)
+
+
+@pytest.fixture(scope="module")
+def loop_10(prior64, x):
+    """The loop of notebook 10 and the names that it stands on, for few steps in double precision."""
+    operator = te.operators.SuperResolution(16)
+    y = operator.measure(x.double(), 0.005, te.noise.generators(3, 2))
+    names = {
+        "prior": prior64,
+        "steps": 4,
+        "omega": 2.5,
+        "sigma": 0.005,
+        "super_resolution": operator,
+        "phase_retrieval": te.phase_retrieval,
+    }
+    names |= {"ode": te.solvers.ode, "misfit": lambda x_hat, y, operator=operator: te.operators.misfit(operator, x_hat, y) / 0.005}
+    return lines("10_after_treg", "def run(", "def all_kept(", "def falling(", **names) | {"y": y, "texts": ["cat face", "cow face"]}
+
+
+@pytest.mark.parametrize("guidance", ["cfg", "cfg++"])
+@pytest.mark.parametrize("nonlinear", [False, True])
+def test_10_the_loop_is_treg(prior64, x, loop_10, guidance, nonlinear):
+    operator = te.operators.FourierMagnitude(2) if nonlinear else loop_10["super_resolution"]
+    y, texts = operator.measure(x.double(), 0.005, te.noise.generators(3, 2)), loop_10["texts"]
+    ours = loop_10["picture"](loop_10["run"](operator, y, prior64.embed_text(texts), guidance=guidance, omega=0.7))
+    own = {"guidance_scale": 0.7, "guidance": guidance, "every": 1, "until": 1.0, "negation": None, "null_prompt": ""}
+    theirs = te.solve("treg", prior64, operator, y, texts, steps=4, progress=False, **own)
+    tolerance = 5e-4 if nonlinear else 1e-6  # the notebook's noise is in single precision, and a line search is chaotic
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+
+
+def test_10_the_slots_are_those_of_the_papers(loop_10):
+    z, eps, fresh, a = *torch.randn(3, 1, 4, 8, 8, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    from treg_edu.solvers.flowdps import flow_time
+
+    assert torch.equal(loop_10["all_kept"](z, eps, fresh, a), te.diffusion.ddim_step(z, eps, a))
+    assert torch.equal(loop_10["none_kept"](z, eps, fresh, a), te.diffusion.add_noise(z, fresh, a))
+    assert torch.equal(loop_10["falling"](a), flow_time(a)) and loop_10["fully"](a) == 1 and loop_10["rising"](a) == a
+
+
+def test_10_a_step_of_cfgpp_is_one_of_cfg_with_another_scale(prior64):
+    written = lines("10_after_treg", "def cfgpp(", "def sigma_of(", prior=prior64)
+    c, null = prior64.embed_text(["tomato"]), prior64.embed_text([""])
+    library = list(te.diffusion.sample(prior64, "tomato", steps=5, guidance_scale=0.6, seed=3, guidance="cfg++"))
+    z_t = library[0].z_t
+    for step, (t, t_prev), omega in zip(library, prior64.timesteps(5), written["same_cfg"](0.6, 5), strict=True):
+        eps = te.diffusion.guided_noise(prior64, z_t, t, c, null, omega)
+        by_cfg = te.diffusion.ddim_step(te.diffusion.tweedie(z_t, eps, prior64.alpha_bar(t)), eps, prior64.alpha_bar(t_prev))
+        z0, z_t = written["cfgpp"](z_t, t, t_prev, c, null, 0.6)
+        torch.testing.assert_close(z0, step.z0, rtol=0, atol=1e-6)
+        torch.testing.assert_close(z_t, step.z_next, rtol=0, atol=1e-6)
+        torch.testing.assert_close(by_cfg, step.z_next, rtol=0, atol=1e-6)
+
+
+def test_10_latino(prior64, loop_10):
+    written = lines("10_after_treg", "def latino(", **{name: value for name, value in loop_10.items() if name != "__builtins__"})
+    y, texts = loop_10["y"], loop_10["texts"]
+    ours = written["latino"](y, prior64.embed_text(texts), levels=3, inner=2)
+    own = {"steps": 3, "inner_steps": 2, "sigma": 0.005, "guidance_scale": 2.5}
+    theirs = te.solve("latino", prior64, loop_10["super_resolution"], y, texts, progress=False, **own)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def world_10():
+    """A Gaussian world in which a text is a mean, and the lines of notebook 10 on texts in it."""
+    means = {"red": torch.tensor([0.8, -0.3, 0.1]).view(3, 1, 1), "blue": torch.tensor([-0.4, 0.0, 0.9]).view(3, 1, 1)}
+    covariance = torch.tensor([[0.16, 0.04, 0.02], [0.04, 0.09, 0.02], [0.02, 0.02, 0.09]], dtype=torch.float64)
+    world = te.priors.GaussianPrior(covariance, means, size=1)
+    names = {"prior": world, "steps": 20, "omega": 1.0, "super_resolution": None}
+    return world, lines("10_after_treg", "def run(", "def surprise(", "def write_text(", **names)
+
+
+def test_10_surprises_differ_by_the_ratio_of_densities(world_10):
+    world, written = world_10
+    z, levels = torch.tensor([0.5, 0.1, 0.2], dtype=torch.float64).view(1, 3, 1, 1), list(range(999, -1, -2))
+    exact = [torch.distributions.MultivariateNormal(world.mean(text).flatten(), world.covariance) for text in ("red", "blue")]
+    ratio = exact[0].log_prob(z.flatten()) - exact[1].log_prob(z.flatten())
+    many, draws = z.expand(400, -1, -1, -1), 400
+    found = [written["surprise"](many, world.embed_text([text] * draws), levels).mean() for text in ("red", "blue")]
+    assert ratio.abs() > 1 and abs(found[1] - found[0] - ratio) < 0.05 * ratio.abs()
+
+
+def test_10_the_written_text_has_more_evidence(world_10):
+    world, written = world_10
+
+    class Mean(te.operators.LinearOperator):
+        def A(self, x):
+            return (x[:, :1] + x[:, 1:2]) / 2
+
+        def A_adjoint(self, y):
+            return torch.cat([y / 2, y / 2, torch.zeros_like(y)], 1)
+
+    y, a = torch.tensor([0.8], dtype=torch.float64).view(1, 1, 1, 1), torch.tensor([0.25, 0.25, 0.0], dtype=torch.float64)
+
+    def log_evidence(c):  # y = a·z₀ + ½ + n, as a picture is (z₀ + 1) / 2
+        return torch.distributions.Normal(a @ c.flatten() + 0.5, (a @ world.covariance @ a + 1e-4).sqrt()).log_prob(y.flatten()).item()
+
+    many, start = y.expand(200, -1, -1, -1), world.embed_text([""] * 200)
+    walk = [written["write_text"](many, start, Mean(), rounds=rounds, rate=0.05, radius=10.0).mean(0) for rounds in (0, 2, 4)]
+    assert log_evidence(walk[0]) < log_evidence(walk[1]) < log_evidence(walk[2])

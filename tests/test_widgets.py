@@ -7,9 +7,10 @@ import ipywidgets as w
 import pytest
 import torch
 
-from treg_edu import figures, images, widgets
+from treg_edu import figures, images, operators, widgets
 from treg_edu.checks import ArgumentError
 from treg_edu.solvers import SOLVERS
+from treg_edu.widgets.after_treg import GUIDANCES, MEMORIES, WEIGHTS, slots
 from treg_edu.widgets.base import thinned, walk
 from treg_edu.widgets.other_solvers import SIDE_BY_SIDE, settings_of
 
@@ -203,7 +204,55 @@ def test_the_panel_of_two_solvers_follows_its_controls(prior):
     assert len(set(pictures)) == len(pictures) == 8 and (panel.bar.value, panel.bar.max) == (2, 2)
 
 
-SOLVING = [widgets.quickstart, widgets.ddim, widgets.text_regularization, widgets.negation, widgets.solver, widgets.two_solvers]
+def test_the_panel_of_swapped_slots_follows_its_controls(prior):
+    panel = widgets.swapped_slots(prior, "fox", steps=3)
+    (picture, text), (operator, strength), (guidance, omega), (weight, memory), (seed,) = (
+        box.children for box in panel.widget.children[:5]
+    )
+    changes = (
+        (omega, 1.0),
+        (guidance, "cfg++"),
+        *((weight, each) for each in list(WEIGHTS.values())[1:]),
+        *((memory, each) for each in list(MEMORIES.values())[1:]),
+        (seed, 3),
+        (text, "pizza"),
+        (strength, 4),
+        *((operator, entry) for entry in operator.options[1:]),
+        (picture, "bear"),
+    )
+    pictures = pictures_after(panel, changes)
+    assert len(set(pictures)) == len(pictures) == 1 + len(changes) and (panel.bar.value, panel.bar.max) == (3, 3)
+
+
+def test_the_slots_as_they_stand_at_first_are_treg(prior):
+    x, operator = images.example("fox"), operators.SuperResolution(16)
+    y, (weight, memory) = (
+        operator.measure(x, 0.005, torch.Generator().manual_seed(0)),
+        (next(iter(each.values())) for each in (WEIGHTS, MEMORIES)),
+    )
+    for guidance in GUIDANCES.values():
+        ours = list(slots(prior, operator, y, "fox", weight, memory, guidance, 0.7, 4, 3))
+        treg = SOLVERS["treg"](
+            prior,
+            operator,
+            y,
+            "fox",
+            steps=4,
+            guidance_scale=0.7,
+            guidance=guidance,
+            every=1,
+            until=1.0,
+            negation=None,
+            null_prompt="",
+            seed=3,
+        )
+        for step, other in zip(ours, treg, strict=True):
+            torch.testing.assert_close(step.z_next, other.z_next, rtol=0, atol=1e-5)
+            torch.testing.assert_close(step.x_hat, other.x_hat, rtol=0, atol=1e-5)
+
+
+SOLVING = [widgets.quickstart, widgets.ddim, widgets.text_regularization, widgets.negation, widgets.solver]
+SOLVING += [widgets.two_solvers, widgets.swapped_slots]
 
 
 @pytest.mark.parametrize("build", SOLVING)
@@ -226,7 +275,7 @@ def test_a_solve_says_what_went_wrong(build, short, monkeypatch):
     assert panel.status.value.startswith("AttributeError: ") and not panel.start.disabled and not panel.picture.value
 
 
-@pytest.mark.parametrize("build", [build for build in SOLVING if build not in (widgets.ddim, widgets.two_solvers)])
+@pytest.mark.parametrize("build", [build for build in SOLVING if build not in (widgets.ddim, widgets.two_solvers, widgets.swapped_slots)])
 def test_a_solve_says_which_setting_is_wrong(build, prior, monkeypatch):
     monkeypatch.setattr(prior, "recommended", {"treg": {"steps": 0}})
     assert finish(build(prior, "fox")).status.value.startswith("steps: got 0, expected ")

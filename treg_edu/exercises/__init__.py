@@ -12,6 +12,15 @@ time.
 """
 
 from .adaptive_negation import check_adam, check_negation_loss, check_pull_back, check_shortest_move
+from .after_treg import (
+    check_backwards,
+    check_equivalent_omega,
+    check_evidence_gradient,
+    check_kept_run,
+    check_more_steps,
+    check_trust,
+    check_tuned,
+)
 from .base import assert_right, difference, verdict
 from .ddim import check_from_v, check_gaussian_noise, check_renoise, check_rescaled_score
 from .forward_operators import (
@@ -57,6 +66,7 @@ __all__ = [
     "assert_right",
     "check_adam",
     "check_algorithm_step",
+    "check_backwards",
     "check_best_cut",
     "check_best_estimates",
     "check_best_shift",
@@ -70,6 +80,8 @@ __all__ = [
     "check_descent",
     "check_discrepancy_weight",
     "check_distinct_magnitudes",
+    "check_equivalent_omega",
+    "check_evidence_gradient",
     "check_exact_pixel_step",
     "check_from_v",
     "check_gamma_gradient",
@@ -78,9 +90,11 @@ __all__ = [
     "check_guess_weight",
     "check_hio_step",
     "check_inpainting_step",
+    "check_kept_run",
     "check_latent_step_of_two_texts",
     "check_least_squares_near",
     "check_mixture",
+    "check_more_steps",
     "check_negation_loss",
     "check_noise_gain",
     "check_norm_gradient",
@@ -95,6 +109,8 @@ __all__ = [
     "check_steepest_step",
     "check_through_the_network",
     "check_treg_step",
+    "check_trust",
+    "check_tuned",
     "check_turned_error",
     "check_weight_of_a_prior",
     "check_without_a_gradient",

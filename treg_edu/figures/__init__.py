@@ -4,6 +4,7 @@ Each returns a matplotlib `Figure`, and shows nothing by itself. All look the sa
 """
 
 from .adaptive_negation import effects, found_among, negation_losses, negation_trajectory, null_directions
+from .after_treg import differences, guidance_along, orientations_along, ranked_texts, renewed_from
 from .base import Figure
 from .ddim import noising, paths, scores
 from .forward_operators import ellipses, matrices, picard, spectra, tone_curves, truncation, two_pixels, weights
@@ -26,10 +27,12 @@ __all__ = [
     "circle_and_box",
     "convergence",
     "copies_found",
+    "differences",
     "effects",
     "ellipses",
     "found_among",
     "found_shifts",
+    "guidance_along",
     "ladder",
     "matrices",
     "measurement",
@@ -38,6 +41,7 @@ __all__ = [
     "negation_trajectory",
     "noising",
     "null_directions",
+    "orientations_along",
     "over_magnitudes",
     "over_measurements",
     "paired",
@@ -48,6 +52,8 @@ __all__ = [
     "posterior_clouds",
     "problems",
     "quality_and_time",
+    "ranked_texts",
+    "renewed_from",
     "retrieved",
     "sample_sheet",
     "scores",

@@ -12,7 +12,7 @@ from .. import checks
 from . import earlier
 from .base import AS_TYPED, TEXT, WIDEST, Figure, blank, one_each, own_style, show, show_rows
 
-__all__ = ["LINE", "ladder", "lines", "nearest_sheet", "picture_rows", "sample_sheet", "wrapped"]
+__all__ = ["LETTER", "LINE", "ladder", "lines", "nearest_sheet", "picture_rows", "sample_sheet", "wrapped"]
 
 ABREAST = 6  # pictures
 LETTER, LINE = 0.6 * TEXT / 72, 1.5 * TEXT / 72  # inches: the width of a letter on average, the height of a line

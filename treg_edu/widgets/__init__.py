@@ -4,6 +4,7 @@ A `Panel` solves in a thread, and can be cancelled. A `Live` panel draws at once
 """
 
 from .adaptive_negation import negation, negation_figure
+from .after_treg import swapped_slots
 from .base import LINEAR, NONLINEAR, SIGMA, Live, Panel
 from .ddim import ddim
 from .forward_operators import null_space
@@ -29,6 +30,7 @@ __all__ = [
     "quickstart",
     "solver",
     "solver_figure",
+    "swapped_slots",
     "text_regularization",
     "two_solvers",
     "two_solvers_figure",
