@@ -181,6 +181,7 @@ def test_a_docstring_becomes_restructured_text():
         "    ẑ = x_t      (Eq. 5)",
         "",
         "z_t: (B,).  **kept** as it is",
+        "x, y: (B,)",
         "- one",
         "  goes on",
         "- two",
@@ -189,5 +190,5 @@ def test_a_docstring_becomes_restructured_text():
     docstrings.to_rst(lines)
     assert lines == [
         r"Mean of ``x``, \|F x\| \* 2.", "", "", "::", "", r"        ẑ = x_t      (Eq. 5)", "", "", r"z\_t: (B,).  \*\*kept\*\* as it is",
-        "", "- one", "  goes on", "- two", "", "end", "",
+        "", "x, y: (B,)", "", "- one", "  goes on", "- two", "", "end", "",
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 import re
 
 BULLET = re.compile(r"\s*- ")
+ARGUMENTS = re.compile(r"\w+(, \w+)*: ")  # "z_t, noise: (B, 4, h, w)." has a line of its own
 
 
 def escape(text: str) -> str:
@@ -40,7 +41,7 @@ def to_rst(lines: list[str]) -> None:
             in_block = True
             found.append("    " + line)
             continue
-        if in_block or in_list:
+        if in_block or in_list or (found and found[-1] and ARGUMENTS.match(line)):
             found.append("")
         in_block = in_list = False
         found.append(escape(line))
