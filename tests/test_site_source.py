@@ -120,6 +120,7 @@ def sources(cells):
 def test_an_exercise_is_folded_with_its_open_cells_hints_and_solution():
     cells = [
         new_markdown_cell("Before.\n\n**Exercise 3 (write).** Split it.\n\nIn two."),
+        new_code_cell("prepare()"),
         new_code_cell("x = ...  # your turn\nte.exercises.check_split(x)"),
         new_code_cell("y = ...  # your turn"),
         new_code_cell("plot()"),
@@ -128,13 +129,13 @@ def test_an_exercise_is_folded_with_its_open_cells_hints_and_solution():
     found = sources(site_notebooks.folded(cells, "solutions/01.html"))
     assert found[0] == "Before."
     assert found[1] == '<details class="exercise" id="exercise-3"><summary>Exercise 3 (write)</summary>\n\nSplit it.\n\nIn two.'
-    assert [each.split("\n")[0] for each in found[2:4]] == ["x = ...  # your turn", "y = ...  # your turn"]
-    assert found[4].count('<details class="hint">') == 3 and HINTS["split"][0].replace("'", "&#x27;") in found[4]
-    assert found[4].endswith('<p><a href="solutions/01.html#solution-3">Solution</a></p>\n\n</details>')
-    assert found[5] == "plot()"
-    assert found[6].startswith('<details class="exercise" id="exercise-4"><summary>Exercise 4* (derive)</summary>\n\nShow it.')
-    assert found[7].endswith("</details>") and "hint" not in found[7]
-    assert found[8:] == ["## Next\n\nText."]
+    assert [each.split("\n")[0] for each in found[2:5]] == ["prepare()", "x = ...  # your turn", "y = ...  # your turn"]
+    assert found[5].count('<details class="hint">') == 3 and HINTS["split"][0].replace("'", "&#x27;") in found[5]
+    assert found[5].endswith('<p><a href="solutions/01.html#solution-3">Solution</a></p>\n\n</details>')
+    assert found[6] == "plot()"
+    assert found[7].startswith('<details class="exercise" id="exercise-4"><summary>Exercise 4* (derive)</summary>\n\nShow it.')
+    assert found[8].endswith("</details>") and "hint" not in found[8]
+    assert found[9:] == ["## Next\n\nText."]
 
 
 def test_a_numbered_paragraph_is_an_exercise_in_their_section_alone():

@@ -3,6 +3,7 @@
 import html
 import posixpath
 import re
+from itertools import takewhile
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -87,9 +88,10 @@ def folded(cells: list[NotebookNode], solutions: str | None) -> list[NotebookNod
         waiting, checks = None, ""
 
     in_exercises = False
-    for cell in cells:
+    for index, cell in enumerate(cells):
         if cell.cell_type == "code":
-            if TURN in cell.source:
+            following = takewhile(lambda each: each.cell_type == "code", cells[index:])
+            if any(TURN in each.source for each in following):  # this cell, or one that it prepares
                 checks += cell.source
             else:
                 close()
