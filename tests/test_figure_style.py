@@ -86,6 +86,13 @@ EXAMPLES = {
     "posterior_clouds": lambda: figures.posterior_clouds({"a": X[:, 0, 0, :2], "b": X[:, 1, 0, :2]}, torch.zeros(2), torch.eye(2)),
     # 09
     "standing": lambda: figures.standing(STANDING, "treg", ["ldps", "resample"]),
+    "compared": lambda: figures.compared(
+        {"distance": dict.fromkeys(SOLVERS, (0.1, -0.2, 0.3)), "top-1": {"ldps": (1, 0, 2)}}, {"distance": 0.2}
+    ),
+    "shares": lambda: figures.shares({name: {"upright": 0.5, "rotated": 0.2, "mixed": 0.3} for name in SOLVERS[:6]}),
+    "curves": lambda: figures.curves(
+        {"a": {"b": (T, RISING), "c": (T, RISING**2)}, "d": {"e": (T, RISING)}}, "pictures", "power", level=0.9
+    ),
     # 10
     "differences": lambda: figures.differences({name: {"misfit, σ": PAIRED, "PSNR, dB": PAIRED} for name in ("a − c", "b\n− c")}),
     "guidance_along": lambda: figures.guidance_along({"50 steps": (T, 3 + RISING), "25 steps": (T[::2], RISING[::2])}, {"7.5": 3.5}),
@@ -327,6 +334,7 @@ PROJECTED = ["ladder", "picture_rows", "over_magnitudes", "circle_and_box", "con
 PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "truncation", "weights", "tone_curves", "standing"]
 PROJECTED += ["over_measurements", "cg_iterations", "pixel_step", "way_back", "best_weights", "along_trajectory"]
 PROJECTED += ["differences", "guidance_along", "orientations_along", "ranked_texts", "renewed_from"]
+PROJECTED += ["compared", "shares", "curves"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 

@@ -459,3 +459,27 @@ def test_standing_rings_the_front_and_sets_its_own_line_apart():
     assert (left.get_yscale(), right.get_yscale()) == ("log", "linear") and left.get_xscale() == "log"
     with pytest.raises(ValueError, match="panels: got none"):
         figures.standing({}, "treg", [])
+
+
+def test_compared_arms_have_a_row_each_and_shade_what_is_beyond_the_margin():
+    distance = {"ldps": (0.1, -0.2, 0.4), "psld": (-0.3, -0.5, -0.1)}
+    left, right = figures.compared({"distance": distance, "top-1": {"psld": (5.0, 1.0, 9.0)}}, {"distance": 0.5}).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["ldps", "psld"] and left.yaxis_inverted()
+    assert left.lines[1].get_xydata().tolist() == [[0.1, 0], [-0.3, 1]] and right.lines[1].get_xydata().tolist() == [[5.0, 1]]
+    (shaded,) = left.patches
+    assert shaded.get_x() == 0.5 and shaded.get_x() + shaded.get_width() == pytest.approx(left.get_xlim()[1]) and not right.patches
+    with pytest.raises(ValueError, match="panels: got none"):
+        figures.compared({"distance": {}})
+
+
+def test_shares_fill_a_bar():
+    (axes,) = figures.shares({"text": {"upright": 0.7, "rotated": 0.3}, "null": {"upright": 0.5, "rotated": 0.5}}).axes
+    ends = [bar.get_x() + bar.get_width() for bar in axes.containers[1]]
+    assert ends == pytest.approx([1, 1]) and [bar.get_width() for bar in axes.containers[0]] == pytest.approx([0.7, 0.5])
+
+
+def test_curves_differ_in_line_and_marker():
+    (axes,) = figures.curves({"a": {"b": ([1, 2], [3, 4]), "c": ([1, 2], [4, 3])}}, "n", "power", level=0.9, logarithmic=True).axes
+    b, c, level = axes.lines
+    assert (b.get_linestyle(), b.get_marker()) != (c.get_linestyle(), c.get_marker()) and level.get_ydata() == [0.9, 0.9]
+    assert axes.get_yscale() == "log" and axes.get_ylabel() == "power"

@@ -10,7 +10,7 @@ from .ddim import noising, paths, scores
 from .forward_operators import ellipses, matrices, picard, spectra, tone_curves, truncation, two_pixels, weights
 from .latent_data_consistency import along_trajectory, best_weights, cg_iterations, over_measurements, pixel_step, way_back
 from .other_solvers import by_method, posterior_clouds
-from .papers_tables import standing
+from .papers_tables import compared, curves, shares, standing
 from .phase_retrieval_symmetries import circle_and_box, convergence, copies_found, found_shifts, over_magnitudes
 from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
@@ -25,8 +25,10 @@ __all__ = [
     "by_method",
     "cg_iterations",
     "circle_and_box",
+    "compared",
     "convergence",
     "copies_found",
+    "curves",
     "differences",
     "effects",
     "ellipses",
@@ -58,6 +60,7 @@ __all__ = [
     "sample_sheet",
     "scores",
     "seeds_and_deviation",
+    "shares",
     "solver",
     "spectra",
     "standing",
