@@ -1,11 +1,15 @@
 """treg_edu.exercises: every check takes the right answer, refuses plausible wrong ones in a sentence, and never raises."""
 
+import math
+from statistics import NormalDist
+
 import pytest
 import torch
 
 import treg_edu as te
 from treg_edu import exercises
 from treg_edu.exercises.base import normal, uniform
+from treg_edu.experiments.intervals import mean_interval
 
 RIGHT, WRONG, ANSWERS = {}, {}, {}
 """By check: the solution; and at least two plausible mistakes.  Filled below, one block a notebook.
@@ -500,6 +504,79 @@ WRONG["check_without_a_gradient"] = [
 ]
 
 
+# 09_the_papers_tables
+ANSWERS["check_no_difference"] = ("nothing", ["equal", "cheaper wins", "Equal ", 0.3, None, torch.zeros(2)])
+ANSWERS["check_trivial_winner"] = ("misfit", ["psnr", "top-1", "distance", "KID", 1, None])
+
+
+def _verdict_of(low, high, margin):
+    return "holds" if high < margin else "fails" if low > margin else "undecided"
+
+
+def _not_worse(own, rival, margin, sign=1):
+    _, low, high = mean_interval(sign * (own - rival))
+    return _verdict_of(low, high, margin)
+
+
+RIGHT["check_not_worse"] = _not_worse
+WRONG["check_not_worse"] = [
+    lambda own, rival, m: "holds" if mean_interval(own - rival)[1] <= 0 <= mean_interval(own - rival)[2] else "fails",  # p > 0.05
+    lambda own, rival, m: _verdict_of(
+        mean_interval(own)[1] - mean_interval(rival)[2], mean_interval(own)[2] - mean_interval(rival)[1], m
+    ),  # not in pairs
+    lambda own, rival, m: "holds" if (own - rival).mean() < m else "fails",
+    lambda own, rival, m: _not_worse(own, rival, m, sign=-1),
+    lambda own, rival, m: "holds" if mean_interval((own - rival).abs())[2] < m else "undecided",  # equality on both sides
+    lambda own, rival, m: "undecided",
+]
+RIGHT["check_fair_lead"] = lambda own, rivals, default: min(min(each.values()) for each in rivals.values()) - min(own.values())
+WRONG["check_fair_lead"] = [
+    lambda own, rivals, default: min(each[default] for each in rivals.values()) - min(own.values()),  # the straw man
+    lambda own, rivals, default: min(each[default] for each in rivals.values()) - own[default],
+    lambda own, rivals, default: max(min(each.values()) for each in rivals.values()) - min(own.values()),
+    lambda own, rivals, default: min(own.values()) - min(min(each.values()) for each in rivals.values()),
+]
+RIGHT["check_chosen_beforehand"] = lambda tuning, test: test[min(tuning, key=tuning.get)]
+WRONG["check_chosen_beforehand"] = [
+    lambda tuning, test: min(test.values()),
+    lambda tuning, test: min(tuning.values()),
+    lambda tuning, test: test[min(tuning, key=lambda name: tuning[name] + test[name])],
+    lambda tuning, test: test[max(tuning, key=tuning.get)],
+]
+
+
+def _pictures_needed(s, delta, power, level=0.975, times=1.0, rounded=math.ceil):
+    z = NormalDist().inv_cdf
+    return rounded(times * ((z(level) + z(power)) * s / delta) ** 2)
+
+
+RIGHT["check_pictures_needed"] = _pictures_needed
+WRONG["check_pictures_needed"] = [
+    lambda s, delta, power: _pictures_needed(s, delta, 0.5),  # found in half of the cases
+    lambda s, delta, power: _pictures_needed(s, delta, power, level=0.95),
+    lambda s, delta, power: _pictures_needed(s, delta, power, times=2.0),  # two groups
+    lambda s, delta, power: _pictures_needed(s**0.5, delta, power),
+    lambda s, delta, power: _pictures_needed(s, delta, power, rounded=lambda n: n),
+    lambda s, delta, power: _pictures_needed(s, delta, power, rounded=math.floor),
+]
+
+
+def _discordant(a, b):
+    pairs = [(i, j) for i in range(len(a)) for j in range(i)]
+    return sum(float((a[i] - a[j]) * (b[i] - b[j])) < 0 for i, j in pairs) / len(pairs)
+
+
+RIGHT["check_discordant"] = _discordant
+WRONG["check_discordant"] = [
+    lambda a, b: _discordant(a, b) * len(a) * (len(a) - 1) / 2,  # the number, not the share
+    lambda a, b: _discordant(a, b) * (len(a) - 1) / len(a),
+    lambda a, b: 1 - _discordant(a, b),
+    lambda a, b: 1 - 2 * _discordant(a, b),  # Kendall's τ
+    lambda a, b: float((a.argsort().argsort() != b.argsort().argsort()).double().mean()),
+    lambda a, b: float((a.argmax() != b.argmax()).double()),  # the winner alone
+]
+
+
 # 10_after_treg
 ANSWERS["check_more_steps"] = ("stronger", ["weaker", "the same", "The same ", "twice", 2, None, torch.zeros(2)])
 RIGHT["check_equivalent_omega"] = lambda lam, s, s_prev, kept: lam * s / (s - kept * s_prev)
@@ -618,6 +695,7 @@ DIAGNOSED |= {
 DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gradient": 0}
 DIAGNOSED |= {"check_equivalent_omega": 0, "check_backwards": 0, "check_trust": 0, "check_tuned": 0}
 DIAGNOSED |= {"check_evidence_gradient": 0, "check_kept_run": 0}
+DIAGNOSED |= {"check_not_worse": 0, "check_fair_lead": 0, "check_chosen_beforehand": 0, "check_pictures_needed": 0, "check_discordant": 0}
 
 
 @pytest.mark.parametrize("name", DIAGNOSED)

@@ -1,7 +1,7 @@
 """Three hints for each exercise, given one at a time."""
 
 from .. import checks
-from . import after_treg, base, forward_operators, latent_data_consistency, phase_retrieval_symmetries
+from . import after_treg, base, forward_operators, latent_data_consistency, papers_tables, phase_retrieval_symmetries
 
 __all__ = ["HINTS", "hint"]
 
@@ -9,6 +9,7 @@ HINTS: base.Hints = {
     **forward_operators.HINTS,
     **phase_retrieval_symmetries.HINTS,
     **latent_data_consistency.HINTS,
+    **papers_tables.HINTS,
     **after_treg.HINTS,
 }
 

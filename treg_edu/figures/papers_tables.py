@@ -95,7 +95,7 @@ def compared(panels: Mapping[str, Mapping[str, tuple[float, float, float]]], mar
         axes.errorbar(mean, places, xerr=[mean - low, high - mean], fmt="o", color="tab:blue", markersize=6, capsize=3, linewidth=1.5)
         if margins and quantity in margins:
             right = max(axes.get_xlim()[1], 1.3 * margins[quantity])
-            axes.axvspan(margins[quantity], right, color="0.85", hatch="//", edgecolor="0.6", linewidth=0, zorder=-1)
+            axes.axvspan(margins[quantity], right, facecolor="0.92", hatch="//", edgecolor="0.7", linewidth=0, zorder=-1)
             axes.set_xlim(right=right)
         axes.locator_params(axis="x", nbins=5)
         axes.grid(axis="y", color="0.92")
