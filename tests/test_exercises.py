@@ -182,6 +182,65 @@ WRONG["check_gaussian_noise"] = [
     lambda z, a, m, s: -(z - a.sqrt() * m) / (a * s**2 + 1 - a),  # the score itself
     lambda z, a, m, s: (1 - a).sqrt() * z / (a * s**2 + 1 - a),
 ]
+RIGHT["check_tweedie"] = lambda z, e, a: (z - (1 - a).sqrt() * e) / a.sqrt()
+WRONG["check_tweedie"] = [
+    lambda z, e, a: z - (1 - a).sqrt() * e,
+    lambda z, e, a: (z - (1 - a) * e) / a.sqrt(),
+    lambda z, e, a: (z - (1 - a).sqrt() * e) / a,
+    lambda z, e, a: z / a.sqrt() - (1 - a).sqrt() * e,
+    lambda z, e, a: (z + (1 - a).sqrt() * e) / a.sqrt(),
+    lambda z, e, a: (z - a.sqrt() * e) / a.sqrt(),
+    lambda z, e, a: z / a.sqrt(),
+]
+RIGHT["check_ddim_step"] = lambda z0, e, a: a.sqrt() * z0 + (1 - a).sqrt() * e
+WRONG["check_ddim_step"] = [
+    lambda z0, e, a: (1 - a).sqrt() * z0 + a.sqrt() * e,
+    lambda z0, e, a: a * z0 + (1 - a) * e,
+    lambda z0, e, a: a.sqrt() * z0,
+    lambda z0, e, a: a.sqrt() * z0 - (1 - a).sqrt() * e,
+    lambda z0, e, a: z0 + (1 - a).sqrt() * e,
+    lambda z0, e, a: a.sqrt() * z0 + (1 - a).sqrt() * torch.randn_like(e),
+]
+RIGHT["check_guide"] = lambda without, with_text, omega: without + omega * (with_text - without)
+WRONG["check_guide"] = [
+    lambda without, with_text, omega: with_text + omega * (with_text - without),
+    lambda without, with_text, omega: with_text + omega * (without - with_text),
+    lambda without, with_text, omega: without + omega * with_text,
+    lambda without, with_text, omega: omega * (with_text - without),
+]
+
+
+def _enough(steps, pictures, tolerance, power=0.5, later=0, reference=None):
+    for i in range(len(steps) - 1):
+        other = pictures[i + 1 if reference is None else reference]
+        if (pictures[i] - other).square().mean() ** power <= tolerance:
+            return steps[i + later]
+    return steps[-1]
+
+
+RIGHT["check_enough_steps"] = _enough
+WRONG["check_enough_steps"] = [
+    lambda *arguments: _enough(*arguments, reference=-1),
+    lambda *arguments: _enough(*arguments, later=1),
+    lambda *arguments: _enough(*arguments, power=1),
+    lambda steps, pictures, tolerance: steps[-1],
+]
+
+
+def _walk_down(z, noise_at, levels, weight=lambda a, b: (1 - b).sqrt(), shrink=lambda a, b: b.sqrt()):
+    for a, b in zip(levels, levels[1:]):
+        noise = noise_at(z, a)
+        z = shrink(a, b) * (z - (1 - a).sqrt() * noise) / a.sqrt() + weight(a, b) * noise
+    return z
+
+
+RIGHT["check_walk_down"] = _walk_down
+WRONG["check_walk_down"] = [
+    lambda *arguments: _walk_down(*arguments, weight=lambda a, b: (1 - a).sqrt()),  # as it is given
+    lambda *arguments: _walk_down(*arguments, weight=lambda a, b: (1 - a).sqrt(), shrink=lambda a, b: a.sqrt()),
+    lambda *arguments: _walk_down(*arguments, weight=lambda a, b: 0),
+    lambda *arguments: _walk_down(*arguments, weight=lambda a, b: 1 - b),
+]
 RIGHT["check_rescaled_score"] = lambda score, z, a: score(z / a.sqrt(), ((1 - a) / a).sqrt()) / a.sqrt()
 WRONG["check_rescaled_score"] = [
     lambda score, z, a: score(z / a.sqrt(), ((1 - a) / a).sqrt()),  # the chain rule forgotten
@@ -202,7 +261,9 @@ WRONG["check_renoise"] = [
     lambda z0, e, n, a, s: a.sqrt() * z0 + ((1 - a).sqrt() - s) * e + s * n,
     lambda z0, e, n, a, s: a.sqrt() * z0 + (1 - a - s).abs().sqrt() * e + s * n,
     lambda z0, e, n, a, s: a.sqrt() * z0 + (1 - a - s**2).sqrt() * e + s**2 * n,
+    lambda z0, e, n, a, s: a.sqrt() * z0 + (1 - a - s).sqrt() * e + s * n,  # nan where s > 1 − ᾱ
 ]
+ANSWERS["check_where_text_helps"] = (999, [50, 400, "999", None, torch.zeros(2)])
 
 
 # 04_latent_data_consistency
@@ -696,6 +757,8 @@ DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gr
 DIAGNOSED |= {"check_equivalent_omega": 0, "check_backwards": 0, "check_trust": 0, "check_tuned": 0}
 DIAGNOSED |= {"check_evidence_gradient": 0, "check_kept_run": 0}
 DIAGNOSED |= {"check_not_worse": 0, "check_fair_lead": 0, "check_chosen_beforehand": 0, "check_pictures_needed": 0, "check_discordant": 0}
+OF_DDIM = ["gaussian_noise", "tweedie", "ddim_step", "guide", "enough_steps", "walk_down", "rescaled_score", "from_v", "renoise"]
+DIAGNOSED |= {f"check_{exercise}": 0 for exercise in OF_DDIM}
 
 
 @pytest.mark.parametrize("name", DIAGNOSED)

@@ -56,8 +56,14 @@ EXAMPLES = {
     "found_shifts": lambda: figures.found_shifts(torch.arange(5), -torch.arange(5), torch.arange(5) > 2, (-3, 3), (-4, 4), X[:4]),
     # 03
     "noising": lambda: figures.noising(X[:3], [0, 40, 80], torch.linspace(1, 0, 100)),
-    "scores": lambda: figures.scores(RISING, {"t = 1": (RISING**2, {"exact": RISING, "same": RISING, "other": -RISING})}),
-    "paths": lambda: figures.paths(T, RISING, X[0, 0, :5, :5] + 0.1, {"few": (T[::2], X[0, 0, :3, :4]), "many": (T, X[0, 0, :5, :4])}),
+    "score_field": lambda: figures.score_field(
+        RISING, dict.fromkeys("abc", FIELD), dict.fromkeys("abc", X[2, :2, :6, :3].permute(1, 2, 0))
+    ),
+    "paths": lambda: figures.paths(
+        T, RISING, X[0, 0, :5, :5] + 0.1, {"few": (T[::2], X[0, 0, :3, :2], LOST), "many": (T, X[0, 0, :5, :2], LOST)}
+    ),
+    "triangle": lambda: figures.triangle(0.15, 0.4),
+    "machine": figures.machine,
     # 04
     "over_measurements": lambda: figures.over_measurements(X[:2], ["a", "b"], SR, ["c", "d"]),
     "cg_iterations": lambda: figures.cg_iterations([0, 1, 2, 5, 9], {"a": (RISING, RISING**2), "b": (RISING**2, RISING)}, 0.005),
@@ -104,6 +110,8 @@ EXAMPLES = {
 }
 
 PAIRED = (RISING - 0.5, (0.0, -0.4, 0.4))
+LOST = torch.tensor([True, False])
+FIELD = (X[0, 0, :5, :5], X[1, :2, :5, :5].permute(1, 2, 0) - 0.5)
 POINTS = [(1.0, (3.0, 2.8, 3.2), True, False), (2.0, (2.5, 2.4, 2.6), True, True), (2.5, (2.9, 2.7, 3.0), False, False)]
 SOLVERS = ["treg", "ldps", "resample", "latino", "tikhonov", *(f"solver {i}" for i in range(14))]
 STANDING = {
@@ -322,7 +330,7 @@ def test_panels_show_the_same_under_any_settings(title, plain):
         assert bytes(live.picture.value) == bytes(panel.picture.value) == plain["ladder"]
 
 
-@pytest.mark.parametrize("name, pixels", [("measurement", 90), ("ladder", 192)])
+@pytest.mark.parametrize("name, pixels", [("story", 90), ("ladder", 192)])
 def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
     width, height = EXAMPLES[name]().get_size_inches()
     assert Image.open(io.BytesIO(plain[name])).size == (int(width * pixels + 1e-6), int(height * pixels + 1e-6))
@@ -335,6 +343,7 @@ PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "trunca
 PROJECTED += ["over_measurements", "cg_iterations", "pixel_step", "way_back", "best_weights", "along_trajectory"]
 PROJECTED += ["differences", "guidance_along", "orientations_along", "ranked_texts", "renewed_from"]
 PROJECTED += ["compared", "shares", "curves"]
+PROJECTED += ["measurement", "variance_maps", "noising", "score_field", "paths", "triangle", "machine"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 

@@ -31,7 +31,7 @@ def drawn(axes):
         (lambda: figures.sample_sheet(X, list("abcde"), columns=3), 5),
         (lambda: figures.nearest_sheet(X, X.flip(0), [True, False, True, False, False], columns=3), 5),
         (lambda: figures.story([(X[:1], SR.A(X[:1]), {"text": X[:3], "null": X[3:]})] * 2, SR), 2 * (3 + 2 * 5)),
-        (lambda: figures.variance_maps({"text": X[:3], "null": X}), 2),
+        (lambda: figures.variance_maps({"text": X[:3], "null": X}), 4),
         (lambda: figures.ladder([X[0], X[1]], ["a", "b"]), 2),
         (lambda: figures.measurement(X[:1], SR.A(X[:1])), 2),
     ],
@@ -248,19 +248,44 @@ def test_noising_has_a_picture_for_each_level_and_two_curves(count):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_scores_stand_under_their_densities(count):
-    z = torch.linspace(-2, 2, 9)
-    figure = figures.scores(z, {f"t = {i}": (z**2, {"exact": z, "same": z, "other": -z}) for i in range(count)})
-    assert len(figure.axes) == 2 * count and len(figure.legends) == 1
-    assert figure._repr_png_()
+def test_a_field_has_arrows_and_the_paths_walked_so_far(count):
+    grid, walked = torch.linspace(-2, 2, 9), torch.rand(6, 4, 2)
+    panels = {f"t = {i}": (torch.rand(9, 9), torch.rand(9, 9, 2)) for i in range(count)}
+    figure = figures.score_field(grid, panels, {f"t = {i}": walked[: i + 1] for i in range(count)})
+    for i, axes in enumerate(figure.axes):
+        arrows = axes.collections[1]
+        assert len(arrows.U) == 81 and np.allclose(arrows.U, 0.25 * panels[f"t = {i}"][1][..., 0].flatten())
+        assert [len(line.get_xdata()) for line in axes.lines] == 4 * [i + 1] + [4, 4]
+    assert len(figure.axes) == count and figure._repr_png_()
+    assert not any(axes.lines for axes in figures.score_field(grid, panels).axes)
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_paths_lie_over_the_densities(count):
+def test_paths_lie_over_the_densities_and_those_that_are_lost_are_red(count):
     t, z = [30, 20, 10, -1], torch.linspace(-2, 2, 9)
-    figure = figures.paths(t, z, torch.rand(9, 4) + 0.1, {"few": (t[::3], torch.rand(2, count)), "many": (t, torch.rand(4, count))})
-    assert [len(axes.lines) for axes in figure.axes] == [count, count]
+    lost = torch.arange(count) == 0
+    walks = {"few": (t[::3], torch.rand(2, count), lost), "many": (t, torch.rand(4, count), ~lost)}
+    figure = figures.paths(t, z, torch.rand(9, 4) + 0.1, walks)
+    red = [[line.get_color() == "tab:red" for line in axes.lines] for axes in figure.axes]
+    assert red == [lost.tolist(), (~lost).tolist()]
     assert figure._repr_png_()
+
+
+def test_the_triangle_is_drawn_to_scale():
+    figure = figures.triangle(0.36, 0.64)
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert np.allclose(dots, [(0.6, 0.8), (0.8, 0.6)])
+    start, middle, end = [
+        np.array([line.get_xdata()[0], line.get_ydata()[0]]) for line in figure.axes[1].lines if line.get_marker() in "os"
+    ]
+    assert np.allclose(middle - end, (0.75 / (4 / 3)) * (start - end))  # σ = √(1/ᾱ − 1): 4/3 before, 3/4 after
+    with pytest.raises(ArgumentError, match="alpha_bar: got 0.5"):
+        figures.triangle(0.5, 0.4)
+
+
+def test_the_machine_names_its_parts():
+    texts = " ".join(text.get_text() for text in figures.machine().axes[0].texts)
+    assert all(part in texts for part in ("U-Net", "CLIP", "encoder E", "decoder D", "Tweedie", "DDIM", "measurement y"))
 
 
 # 04_latent_data_consistency

@@ -120,30 +120,45 @@ def test_02_vectorial_total_variation(x, magnitudes):
 
 
 def test_03_noise_in_one_jump(prior):
-    written = lines("03_ddim", "z0 = prior.encode(", prior=prior)
-    z0, eps, t, z_t = (written[name] for name in ("z0", "eps", "t", "z_t"))
-    assert torch.equal(z_t, te.diffusion.add_noise(z0, eps, prior.alpha_bar(t)))
-    of_diffusers = prior.scheduler.add_noise(z0, eps, torch.full((len(z0),), t))
-    torch.testing.assert_close(z_t, of_diffusers, rtol=0, atol=1e-5)
+    written = lines("03_ddim", "z0 = prior.encode(", "levels = ", prior=prior, pd=pd)
+    z0, eps, noisy = (written[name] for name in ("z0", "eps", "noisy"))
+    for t, z_t in noisy.items():
+        assert torch.equal(z_t, te.diffusion.add_noise(z0, eps, prior.alpha_bar(t)))
+        of_diffusers = prior.scheduler.add_noise(z0, eps, torch.full((len(z0),), t))
+        torch.testing.assert_close(z_t, of_diffusers, rtol=0, atol=1e-5)
+
+
+def test_03_the_exercises_are_the_library(prior):
+    solved = "solutions/03_ddim"
+    z, noise, fresh = torch.randn(3, 2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    a, s = prior.alpha_bar(600), torch.tensor(0.3)
+    written = lines(solved, "def tweedie(", "def ddim_step(", "def guide(", "def renoise(", "def from_v(")
+    assert torch.equal(written["tweedie"](z, noise, a), te.diffusion.tweedie(z, noise, a))
+    assert torch.equal(written["ddim_step"](z, noise, a), te.diffusion.ddim_step(z, noise, a))
+    assert torch.equal(written["guide"](z, noise, 4.0), te.diffusion.guide(z, noise, 4.0))
+    torch.testing.assert_close(written["renoise"](z, noise, fresh, a, 0 * s), te.diffusion.ddim_step(z, noise, a), rtol=0, atol=1e-6)
+    z0, epsilon = written["from_v"](z, noise, a)
+    torch.testing.assert_close(te.diffusion.add_noise(z0, epsilon, a), z, rtol=0, atol=1e-5)
+
+
+def test_03_the_score_of_the_world_is_exact(prior):
+    """Of one Gaussian, Exercise 2; and its density sums to 1."""
+    import math
+
+    written = lines("03_ddim", "spread = ", prior=prior, math=math)
+    centre, z = torch.tensor([[0.4]], dtype=torch.float64), torch.linspace(-8, 8, 4001, dtype=torch.float64)[:, None]
+    gaussian_noise = lines("solutions/03_ddim", "def gaussian_noise(")["gaussian_noise"]
+    expected = gaussian_noise(z, prior.alpha_bar(300).double(), 0.4, written["spread"])
+    torch.testing.assert_close(written["mean_noise"](z, 300, centre), expected)
+    centres = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    assert abs(written["log_density"](z, 300, centres).exp().sum() * 16 / 4000 - 1) < 1e-6
 
 
 @pytest.fixture(scope="module")
 def noisy(prior):
     """A latent, a text, and the notebook's names for them."""
     start = torch.randn(1, *prior.latent_shape(), generator=torch.Generator().manual_seed(0))
-    return {"prior": prior, "start": start, "words": prior.embed_text(["tomato"]), "pd": pd}
-
-
-def test_03_tweedie(prior, noisy):
-    z, noise_hat = noisy["start"], prior.predict_noise(noisy["start"], 600, noisy["words"])
-    names = {
-        "noisy": {600: z},
-        "noise_hat": {600: noise_hat},
-        "z": torch.linspace(-3, 3, 5, dtype=torch.float64),
-        "Normal": torch.distributions.Normal,
-    }
-    written = lines("03_ddim", "weights, means, spread", "grid = ", "z0_hat = ", **noisy, **names)
-    assert torch.equal(written["z0_hat"], te.diffusion.tweedie(z, noise_hat, prior.alpha_bar(600)))
+    return {"prior": prior, "start": start, "tomato": prior.embed_text(["tomato"])}
 
 
 def test_03_ddim_is_the_librarys_and_that_of_diffusers(prior, noisy):
@@ -151,18 +166,12 @@ def test_03_ddim_is_the_librarys_and_that_of_diffusers(prior, noisy):
 
     scheduler = DDIMScheduler.from_config(prior.scheduler.config, prediction_type="epsilon")  # it is handed noise, not v
     scheduler.set_timesteps(10)
-    ours = lines("03_ddim", "def ddim(", "ours = list(ddim(", **noisy)["ours"]
+    path = lines("03_ddim", "def ddim(", **noisy)["path"]
     library = te.diffusion.sample(prior, "tomato", steps=10, guidance_scale=1.0, seed=0)
-    for (t, z_t, noise, z_next), step in zip(ours, library, strict=True):
+    for z_t, z_next, step in zip(path, path[1:], library, strict=True):
         torch.testing.assert_close(z_next, step.z_next, rtol=0, atol=1e-4)
-        torch.testing.assert_close(z_next, scheduler.step(noise, t, z_t).prev_sample, rtol=0, atol=1e-4)
-
-
-def test_03_guidance(prior, noisy):
-    written = lines("03_ddim", "def guided(", **noisy)
-    ours = written["guided"](noisy["start"], 700)
-    library = te.diffusion.guided_noise(prior, noisy["start"], 700, noisy["words"], written["nothing"], 4.0)
-    torch.testing.assert_close(ours, library, rtol=0, atol=1e-4)
+        noise = prior.predict_noise(z_t, step.t, noisy["tomato"])
+        torch.testing.assert_close(z_next, scheduler.step(noise, step.t, z_t).prev_sample, rtol=0, atol=1e-4)
 
 
 def test_03_inversion(prior, x):

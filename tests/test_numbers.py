@@ -94,6 +94,8 @@ CALLS = {
     "pixel_step.sigma": lambda v, _: figures.pixel_step(X[0], X, X[0], [1, 0.5], v)._repr_png_(),
     "solver.sigma": lambda v, _: figures.solver({"a": X[0]}, X, [9, 5], {9: 1.0, 5: 0.5}, v)._repr_png_(),
     "picard.sigma": lambda v, _: figures.picard(torch.tensor([1.0, 0.5]), torch.tensor([1.0, 0.5]), v)._repr_png_(),
+    "triangle.alpha_bar": lambda v, _: figures.triangle(v, 0.7)._repr_png_(),
+    "triangle.alpha_bar_prev": lambda v, _: figures.triangle(0.2, v)._repr_png_(),
     "spectra.sigma": lambda v, _: figures.spectra({"a": torch.tensor([1.0, 0.5])}, v)._repr_png_(),
     "solver_figure.sigma": lambda v, prior: solver_figure(prior, v),
 }

@@ -22,7 +22,18 @@ from .after_treg import (
     check_tuned,
 )
 from .base import assert_right, difference, verdict
-from .ddim import check_from_v, check_gaussian_noise, check_renoise, check_rescaled_score
+from .ddim import (
+    check_ddim_step,
+    check_enough_steps,
+    check_from_v,
+    check_gaussian_noise,
+    check_guide,
+    check_renoise,
+    check_rescaled_score,
+    check_tweedie,
+    check_walk_down,
+    check_where_text_helps,
+)
 from .forward_operators import (
     check_best_cut,
     check_colour_mosaic,
@@ -86,11 +97,13 @@ __all__ = [
     "check_conjugate_gradient",
     "check_consistency_steps",
     "check_cost",
+    "check_ddim_step",
     "check_decided_by_text",
     "check_descent",
     "check_discordant",
     "check_discrepancy_weight",
     "check_distinct_magnitudes",
+    "check_enough_steps",
     "check_equivalent_omega",
     "check_evidence_gradient",
     "check_exact_pixel_step",
@@ -100,6 +113,7 @@ __all__ = [
     "check_gaussian_noise",
     "check_gluing",
     "check_guess_weight",
+    "check_guide",
     "check_hio_step",
     "check_inpainting_step",
     "check_kept_run",
@@ -128,7 +142,10 @@ __all__ = [
     "check_trust",
     "check_tuned",
     "check_turned_error",
+    "check_tweedie",
+    "check_walk_down",
     "check_weight_of_a_prior",
+    "check_where_text_helps",
     "check_without_a_gradient",
     "difference",
     "hint",

@@ -1,13 +1,14 @@
 """Three hints for each exercise, given one at a time."""
 
 from .. import checks
-from . import after_treg, base, forward_operators, latent_data_consistency, papers_tables, phase_retrieval_symmetries
+from . import after_treg, base, ddim, forward_operators, latent_data_consistency, papers_tables, phase_retrieval_symmetries
 
 __all__ = ["HINTS", "hint"]
 
 HINTS: base.Hints = {
     **forward_operators.HINTS,
     **phase_retrieval_symmetries.HINTS,
+    **ddim.HINTS,
     **latent_data_consistency.HINTS,
     **papers_tables.HINTS,
     **after_treg.HINTS,

@@ -6,9 +6,10 @@ Each returns a matplotlib `Figure`, and shows nothing by itself. All look the sa
 from .adaptive_negation import effects, found_among, negation_losses, negation_trajectory, null_directions
 from .after_treg import differences, guidance_along, orientations_along, ranked_texts, renewed_from
 from .base import Figure
-from .ddim import noising, paths, scores
+from .ddim import noising, paths, score_field, triangle
 from .forward_operators import ellipses, matrices, picard, spectra, tone_curves, truncation, two_pixels, weights
 from .latent_data_consistency import along_trajectory, best_weights, cg_iterations, over_measurements, pixel_step, way_back
+from .machine import machine
 from .other_solvers import by_method, posterior_clouds
 from .papers_tables import compared, curves, shares, standing
 from .phase_retrieval_symmetries import circle_and_box, convergence, copies_found, found_shifts, over_magnitudes
@@ -36,6 +37,7 @@ __all__ = [
     "found_shifts",
     "guidance_along",
     "ladder",
+    "machine",
     "matrices",
     "measurement",
     "nearest_sheet",
@@ -58,7 +60,7 @@ __all__ = [
     "renewed_from",
     "retrieved",
     "sample_sheet",
-    "scores",
+    "score_field",
     "seeds_and_deviation",
     "shares",
     "solver",
@@ -68,6 +70,7 @@ __all__ = [
     "text_weight",
     "texts",
     "tone_curves",
+    "triangle",
     "truncation",
     "two_pixels",
     "variance_maps",

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from ..metrics import pixel_deviation
-from .base import AS_TYPED, Figure, enlarged, show, show_map
-from .earlier import blank, own_style
+from . import earlier
+from .base import AS_TYPED, TEXT, WIDEST, Figure, blank, enlarged, own_style, show, show_map
 
 __all__ = ["measurement", "story", "variance_maps"]
 
@@ -15,21 +15,21 @@ __all__ = ["measurement", "story", "variance_maps"]
 @own_style()
 def measurement(x: Tensor, y: Tensor) -> Figure:
     """The image and what was measured of it, side by side.  x: (1, 3, H, W).  y: (1, C, h, w)."""
-    figure = blank(4.6, 2.6)
+    figure = blank(6, 3.5)
     left, right = figure.subplots(1, 2)
     show(left, x[0], "x, the truth", f"{x.shape[-2]}×{x.shape[-1]} pixels")
     show(right, enlarged(y, x), "y = A(x) + n, all we have", f"{y.shape[-2]}×{y.shape[-1]} pixels")
     return figure
 
 
-@own_style()
+@earlier.own_style()
 def story(rows: Sequence[tuple[Tensor, Tensor, Mapping[str, Tensor]]], operator: Any) -> Figure:
     """The demo's picture: for each measurement, the truth, y, and reconstructions in titled groups, with A(x̂) under each.
 
     rows: [(truth (1, 3, H, W), y (1, C, h, w), {title: (S, 3, H, W)}), …], every row with the same number of seeds per group.
     """
     widths = [len(group) for group in rows[0][2].values()]
-    figure = blank(1.0 * (2 + sum(widths)) + 0.25 * len(widths), 2.15 * len(rows))
+    figure = earlier.blank(1.0 * (2 + sum(widths)) + 0.25 * len(widths), 2.15 * len(rows))
     bands = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for band, (truth, y, groups) in zip(bands, rows):
         blocks = band.subfigures(1, 1 + len(groups), width_ratios=[2, *widths])
@@ -51,13 +51,17 @@ def story(rows: Sequence[tuple[Tensor, Tensor, Mapping[str, Tensor]]], operator:
 
 @own_style()
 def variance_maps(groups: Mapping[str, Tensor]) -> Figure:
-    """Where the reconstructions of one measurement disagree.  groups: {title: (S, 3, H, W)}; one map each, on one scale."""
+    """The mean of some reconstructions of one measurement, and below it where they disagree.  groups: {title: (S, 3, H, W)}."""
     maps = {title: pixel_deviation(group) for title, group in groups.items()}
-    figure = blank(2.6 * len(maps) + 0.8, 2.8)
-    grid = figure.subplots(1, len(maps), squeeze=False)[0]
+    side = min(2.6, (WIDEST - 2) / len(maps))
+    figure = blank(side * len(maps) + 2, 2 * side + 5 * TEXT / 72)
+    grid = figure.subplots(2, len(maps), squeeze=False)
     top = max(float(values.max()) for values in maps.values())
-    for axes, (title, values) in zip(grid, maps.items()):
-        drawn = show_map(axes, values, 0, top, "magma")
-        axes.set_title(f"{title}\nmean {float(values.mean()):.3f}", **AS_TYPED)
-    figure.colorbar(drawn, ax=list(grid), label="deviation over seeds", shrink=0.8)
+    for (above, below), (title, values) in zip(grid.T, maps.items()):
+        show(above, groups[title].mean(0), title)
+        drawn = show_map(below, values, 0, top, "magma")
+        below.set_xlabel(f"average {float(values.mean()):.3f}")
+    for axes, name in zip(grid[:, 0], ("mean\nover seeds", "deviation\nover seeds")):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    figure.colorbar(drawn, ax=list(grid[1]), shrink=0.9)
     return figure

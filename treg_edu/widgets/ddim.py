@@ -20,7 +20,7 @@ def ddim(prior: LatentDiffusion, prompt: str = "tomato") -> Panel:
     def solve(cancelled: Cancelled, progress: Progress) -> figures.Figure:
         total = steps.value
         shown = thinned(walk(sample(prior, text.value, total, omega.value, seed.value), total, cancelled, progress), 8)
-        rows = {"z_t": torch.cat([step.z_t for step in shown]), "ẑ₀": torch.cat([step.z0 for step in shown])}
+        rows = {"D(z_t)": torch.cat([step.z_t for step in shown]), "D(ẑ₀)": torch.cat([step.z0 for step in shown])}
         return figures.picture_rows({name: prior.decode(z) for name, z in rows.items()}, [f"t = {step.t}" for step in shown])
 
     return Panel([w.HBox([text, omega]), w.HBox([steps, seed])], solve)
