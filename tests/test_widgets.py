@@ -9,6 +9,7 @@ import torch
 
 from treg_edu import figures, images, operators, widgets
 from treg_edu.checks import ArgumentError
+from treg_edu.experiments import stored
 from treg_edu.solvers import SOLVERS
 from treg_edu.widgets.after_treg import GUIDANCES, MEMORIES, WEIGHTS, slots
 from treg_edu.widgets.base import thinned, walk
@@ -335,3 +336,27 @@ def test_every_solver_of_the_panel_runs_on_a_latent_prior(prior):
     y = widgets.LINEAR["super-resolution"][0](16).A(images.example("fox"))
     for name in SIDE_BY_SIDE:
         SOLVERS[name](prior, widgets.LINEAR["super-resolution"][0](16), y, "fox", **settings_of(name, {}, 2))
+
+
+def told(mean):
+    return {"figures": {}, "differences": {"distance": (mean, mean - 0.1, mean + 0.1, 0.01), "top1": (mean / 10, 0.0, 0.5, 0.2)}}
+
+
+def test_the_panel_of_differences_follows_its_controls(monkeypatch):
+    tables = {
+        y: {"treg": {"figures": {}, "differences": {}}, "ldps": told(mean), "psld": told(-mean)} for y, mean in (("sr", 1), ("blur", 2))
+    }
+    monkeypatch.setattr(stored, "report", lambda name: {"tables": tables})
+    panel = widgets.differences_to_treg()
+    assert panel.controls["figure"].options == ("distance", "top1")
+    assert len(set(live_pictures_after(panel, (("measurement", "blur"), ("figure", "top1"))))) == 3
+    (axes,) = widgets.differences_to_treg_figure("accuracy", "blur", "top1").axes
+    assert axes.get_xlabel() == "top-1 %, minus TReg's" and axes.lines[1].get_xdata().tolist() == pytest.approx([20, -20])
+
+
+def test_the_panel_of_differences_says_what_went_wrong(monkeypatch):
+    monkeypatch.setattr(stored, "report", lambda name: {"tables": {"sr": {"treg": {"figures": {}, "differences": {}}, "ldps": told(1)}}})
+    panel = widgets.differences_to_treg()
+    monkeypatch.setattr(stored, "report", lambda name: {"tables": {"sr": {"treg": {"figures": {}, "differences": {}}}}})
+    panel.controls["figure"].value = "top1"
+    assert panel.status.value.startswith("panels: got none")

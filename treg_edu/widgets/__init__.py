@@ -10,6 +10,7 @@ from .ddim import ddim
 from .forward_operators import null_space
 from .latent_data_consistency import pixel_step
 from .other_solvers import two_solvers, two_solvers_figure
+from .papers_tables import differences_to_treg, differences_to_treg_figure
 from .phase_retrieval_symmetries import phases_and_copies
 from .quickstart import quickstart
 from .text_regularization import text_regularization
@@ -22,6 +23,8 @@ __all__ = [
     "Live",
     "Panel",
     "ddim",
+    "differences_to_treg",
+    "differences_to_treg_figure",
     "negation",
     "negation_figure",
     "null_space",
