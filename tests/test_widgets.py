@@ -339,7 +339,10 @@ def test_every_solver_of_the_panel_runs_on_a_latent_prior(prior):
 
 
 def told(mean):
-    return {"figures": {}, "differences": {"distance": (mean, mean - 0.1, mean + 0.1, 0.01), "top1": (mean / 10, 0.0, 0.5, 0.2)}}
+    return {
+        "figures": {},
+        "differences": {"distance": (mean, mean - 0.1, mean + 0.1, 0.01), "top1": (mean / 10, mean / 10 - 0.1, mean / 10 + 0.1, 0.2)},
+    }
 
 
 def test_the_panel_of_differences_follows_its_controls(monkeypatch):
