@@ -98,6 +98,16 @@ def test_a_table_has_the_report_s_numbers(made):
     assert list(stored.table("accuracy", "boxes", arms=["ldps"]).index) == ["ldps"]
 
 
+def test_differences_are_the_report_s_in_the_tables_unit(made):
+    stored.keep("accuracy", made)
+    found = stored.differences("accuracy", "boxes", ["psnr", "top5"])
+    assert list(found) == ["PSNR dB, minus treg", "top-5 %, minus treg"] and list(found["PSNR dB, minus treg"]) == [DDIM, "ldps"]
+    told = stored.report("accuracy")["tables"]["boxes"]["ldps"]["differences"]
+    assert found["PSNR dB, minus treg"]["ldps"] == tuple(told["psnr"][:3])
+    assert found["top-5 %, minus treg"]["ldps"] == pytest.approx([100 * value for value in told["top5"][:3]])
+    assert list(stored.differences("accuracy", "boxes", ["psnr"], ["ldps"])["PSNR dB, minus treg"]) == ["ldps"]
+
+
 def test_what_a_table_does_not_have_is_named(made):
     stored.keep("accuracy", made)
     for given, name in (({"measurement": "sr"}, "measurement"), ({"figures": ["fid"]}, "figures"), ({"arms": ["dps"]}, "arms")):

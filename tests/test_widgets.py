@@ -354,7 +354,7 @@ def test_the_panel_of_differences_follows_its_controls(monkeypatch):
     assert panel.controls["figure"].options == ("distance", "top1")
     assert len(set(live_pictures_after(panel, (("measurement", "blur"), ("figure", "top1"))))) == 3
     (axes,) = widgets.differences_to_treg_figure("accuracy", "blur", "top1").axes
-    assert axes.get_xlabel() == "top-1 %, minus TReg's" and axes.lines[1].get_xdata().tolist() == pytest.approx([20, -20])
+    assert axes.get_xlabel() == "top-1 %, minus treg" and axes.lines[1].get_xdata().tolist() == pytest.approx([20, -20])
 
 
 def test_the_panel_of_differences_says_what_went_wrong(monkeypatch):

@@ -20,7 +20,7 @@ from .grading import FIGURES, Figure, Grader
 from .pictures import load as load_pictures
 from .runner import Options, Setting, Study, planned, solved, square
 
-__all__ = ["STUDIES", "again", "keep", "report", "rows", "study_named", "table", "told"]
+__all__ = ["STUDIES", "again", "differences", "keep", "report", "rows", "study_named", "table", "told"]
 
 STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness", "front")
 HEAVY = ["png", "features"]  # made again in a second, and 99 % of the bytes
@@ -74,6 +74,27 @@ def table(
     return pd.DataFrame(
         {figure.title: [told(of_arms[arm][which].get(each), figure) for arm in kept] for each, figure in chosen.items()}, kept
     )
+
+
+def differences(
+    name: str, measurement: str, figures: Sequence[str], arms: Sequence[str] | None = None
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """{figure's title: {arm: (mean, low, high)}}, the differences to the study's baseline as tables show them, for `figures.compared`.
+
+    name, measurement, figures, arms: as in `table`; an arm without such a difference is left out.
+    """
+    study, tables = study_named(name), report(name)["tables"]
+    of_arms, there = tables[checks.one_of("measurement", measurement, tables)], {**FIGURES, **study.figures}
+    kept = [checks.one_of("arms", arm, of_arms) for arm in arms or of_arms]
+    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for each in figures:
+        figure = there[checks.one_of("figures", each, there)]
+        own = found.setdefault(f"{figure.title}, minus {study.baseline}", {})
+        for arm in kept:
+            if each in of_arms[arm]["differences"]:
+                mean, low, high, _ = of_arms[arm]["differences"][each]
+                own[arm] = figure.scale * mean, figure.scale * low, figure.scale * high
+    return found
 
 
 def keep(name: str, out: str | Path = "out") -> Path:

@@ -10,16 +10,9 @@ from .base import Live
 __all__ = ["differences_to_treg", "differences_to_treg_figure"]
 
 
-def differences_to_treg_figure(name: str = "accuracy", measurement: str | None = None, figure: str = "distance") -> figures.Figure:
-    """The differences of a stored study to its baseline, an arm a row.
-
-    name: of `stored.STUDIES`.  measurement: the first if None.  figure: of its tables.
-    """
-    tables, there = stored.report(name)["tables"], {**FIGURES, **stored.study_named(name).figures}
-    arms = tables[measurement or next(iter(tables))]
-    scale, title = there[figure].scale, there[figure].title
-    told = {arm: each["differences"][figure] for arm, each in arms.items() if figure in each["differences"]}
-    return figures.compared({f"{title}, minus TReg's": {arm: tuple(scale * v for v in values[:3]) for arm, values in told.items()}})
+def differences_to_treg_figure(name: str = "accuracy", measurement: str = "sr", figure: str = "distance") -> figures.Figure:
+    """The differences of a stored study to its baseline, an arm a row.  Arguments as of `stored.differences`."""
+    return figures.compared(stored.differences(name, measurement, [figure]))
 
 
 def differences_to_treg(name: str = "accuracy") -> Live:
