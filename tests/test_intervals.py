@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from treg_edu import metrics
+from treg_edu.checks import ArgumentError
 from treg_edu.experiments import intervals
 
 TRIALS = 3000
@@ -153,3 +154,29 @@ def test_the_interval_of_kid_covers():
 def test_two_pictures_have_no_jackknife():
     with pytest.raises(ValueError, match="^real: got 2 pictures"):
         intervals.kid_parts(normal(0, 1, 2, 5), normal(1, 2, 5))
+
+
+# How many pictures a difference needs
+
+
+@pytest.mark.parametrize(("spread", "difference", "power", "expected"), [(1.0, 0.5, 0.8, 32), (0.5, 0.1, 0.9, 263), (0.5, -0.1, 0.9, 263)])
+def test_pictures_needed_are_those_of_the_textbooks(spread, difference, power, expected):
+    """((1.960 + 0.842) 2)² = 31.4, ((1.960 + 1.282) 5)² = 262.7."""
+    assert intervals.pictures_needed(spread, difference, power) == expected
+    assert intervals.power(expected, spread, difference) >= power > intervals.power(expected - 1, spread, difference)
+
+
+@pytest.mark.parametrize("count", [24, 60])
+def test_the_power_is_that_of_the_t_test(count):
+    """Within three deviations of the simulation, and what Student's t costs at 24 pictures."""
+    draws = np.random.default_rng(count).normal(0.3, 0.6, (TRIALS, count))
+    found = np.mean([intervals.p_value(row) < 0.05 for row in draws])
+    assert found == pytest.approx(intervals.power(count, 0.6, 0.3), abs=3 * (0.25 / TRIALS) ** 0.5 + 0.02)
+
+
+def test_a_power_that_makes_no_sense_is_named():
+    for given, name in (((1.0, 0.0), "difference"), ((0.0, 1.0), "spread"), ((1.0, 1.0, 1.0), "power"), ((1.0, 1.0, 0.9, 1.0), "level")):
+        with pytest.raises(ArgumentError, match=f"^{name}: got"):
+            intervals.pictures_needed(*given)
+    with pytest.raises(ArgumentError, match="^count: got 0"):
+        intervals.power(0, 1.0, 1.0)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from torch.nn.functional import normalize
 
 from .. import checks
 
-__all__ = ["Interval", "Limits", "holm", "kid_parts", "mean_interval", "p_value"]
+__all__ = ["Interval", "Limits", "holm", "kid_parts", "mean_interval", "p_value", "pictures_needed", "power"]
 
 Interval = tuple[float, float, float]
 """(mean, low, high), 95 %."""
@@ -66,6 +66,34 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - place) * p_values[which]))
         adjusted[which] = largest
     return adjusted
+
+
+def power(count: int, spread: float, difference: float, level: float = 0.95) -> float:
+    """The probability that `count` pictures tell a mean difference from 0.
+
+        Φ(√n |δ| / s − z_{(1 + level) / 2})      (normal; the chance to find the wrong sign is left out)
+
+    spread: s, the standard deviation of the differences over pictures.  difference: δ.
+    """
+    count, spread = checks.integer("count", count), checks.number("spread", spread, above=0)
+    away = math.sqrt(count) * abs(checks.number("difference", difference)) / spread
+    return float(ndtr(away - ndtri((1 + checked_level(level)) / 2)))
+
+
+def pictures_needed(spread: float, difference: float, power: float = 0.9, level: float = 0.95) -> int:
+    """The fewest pictures with which a mean difference is told from 0 with probability `power`, by the formula of `power`.
+
+    n = ⌈((z_{(1 + level) / 2} + z_power) s / δ)²⌉      spread: s.  difference: δ, not 0.
+    """
+    spread, difference = checks.number("spread", spread, above=0), abs(checks.number("difference", difference))
+    checks.expect(difference > 0, "difference", difference, "a number other than 0")
+    checks.expect(0 < power < 1, "power", power, "between 0 and 1, such as 0.9")
+    return math.ceil(((ndtri((1 + checked_level(level)) / 2) + ndtri(power)) * spread / difference) ** 2)
+
+
+def checked_level(level: float) -> float:
+    checks.expect(0 < level < 1, "level", level, "between 0 and 1, such as 0.95")
+    return level
 
 
 def kid_parts(found: torch.Tensor, real: torch.Tensor) -> np.ndarray:
