@@ -114,6 +114,12 @@ def test_the_released_stub_is_that_of_the_course_but_for_its_open_lines(name):
             assert rest in stubs, cell.source
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_assignment_takes_little_from_its_notebook_so_that_it_is_graded_in_seconds(name):
+    given = [cell.source for cell in made(name).cells if cell.metadata.nbgrader.grade_id.endswith("-given")]
+    assert all(len(source.splitlines()) <= assignments.MOST_GIVEN for source in given)
+
+
 def test_a_solution_is_in_no_other_cell():
     for name in NAMES:
         shown = "\n".join(released(cell.source) for cell in made(name).cells if cell.cell_type == "code")

@@ -23,6 +23,9 @@ SCHEMA = 3
 POINTS = 1
 POINTS_BY_HAND = 3
 """What a teacher grades by the rubrics of notebooks/README.md."""
+MOST_GIVEN = 20
+"""Lines that an exercise may take from its notebook; one without a check that needs more, and so may run for minutes, is done there."""
+IN_THE_NOTEBOOK = "Make it in the notebook, and put the picture here."
 TO_THE_PROJECT = {"open"}
 """Kinds of exercise that are no assignment."""
 
@@ -99,6 +102,10 @@ def assignment(name: str, notebook: list[tuple[str, str]], solutions: list[tuple
         body, start = solution
         before, missing = needed(used(each.stub) | used(body), statements(code[: each.before]), there)
         more, _ = needed(missing, statements(solved[:start]), there)
+        if not each.checks and sum(len(statement.source.splitlines()) for statement in before + more) > MOST_GIVEN:
+            cells[-1]["source"] += ["\n", "\n", IN_THE_NOTEBOOK]
+            cells.append(cell("markdown", answers.get(each.number, "See the rubric."), prefix, by_hand=True))
+            continue
         new = [statement for statement in before if statement.place not in given]
         given |= {statement.place for statement in new}
         if new or more:
