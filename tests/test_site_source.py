@@ -75,6 +75,8 @@ def test_the_workflow_builds_tests_and_publishes():
     commands = "\n".join(step.get("run", "") for step in job["steps"])
     assert "make test-site" in commands and "make test-browser-site" in commands
     assert site_notebooks.PUBLISHED in commands and '"$VERSION"' in commands and "latest" in commands
+    (torch,) = re.findall(r"^torch==.*$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert torch in commands
     assert job["env"]["TREG_EDU_REPOSITORY"] == "${{ github.server_url }}/${{ github.repository }}"
 
 
