@@ -431,6 +431,37 @@ WRONG["check_shortest_move"] = [
 ]
 
 
+def _dot(u, v):
+    return (u * v).flatten(1).sum(1)
+
+
+RIGHT["check_extra_guidance"] = lambda d, n, t: _dot(d, t - n) / _dot(t - n, t - n)
+WRONG["check_extra_guidance"] = [
+    lambda d, n, t: torch.cosine_similarity(d.flatten(1), (t - n).flatten(1)),
+    lambda d, n, t: ((d * (t - n)).sum() / (t - n).square().sum()).expand(len(d)),  # one number for the batch
+    lambda d, n, t: _dot(d, t - n) / _dot(t - n, t - n).sqrt(),
+    lambda d, n, t: _dot(d, n - t) / _dot(t - n, t - n),
+    lambda d, n, t: (_dot(d, d) / _dot(t - n, t - n)).sqrt(),  # lengths alone
+]
+
+
+def _rate(rates, misfits, without, tolerance, rise=lambda m, w: (m - w).mean(1), none=0.0):
+    allowed = rates[rise(misfits, without) <= tolerance]
+    return allowed.max() if len(allowed) else none
+
+
+RIGHT["check_gentle_rate"] = _rate
+WRONG["check_gentle_rate"] = [
+    lambda *given: _rate(*given, rise=lambda m, w: m.mean(1)),  # the misfit itself
+    lambda r, m, w, tol: min(r[(m - w).mean(1) <= tol].tolist(), default=0.0),
+    lambda r, m, w, tol: r[((m - w).mean(1) - tol).abs().argmin()],
+    lambda *given: _rate(*given, none=given[0].min()),
+    lambda r, m, w, tol: int(((m - w).mean(1) <= tol).sum()) - 1,
+    lambda r, m, w, tol: r[(m - w).mean(1) <= tol].max(),  # fails where there is none
+]
+ANSWERS["check_negation_push"] = ("more", ["less", "Less ", "the same", 1, None, torch.zeros(2)])
+
+
 # 07_treg
 RIGHT["check_consistency_steps"] = lambda T, every, until: [i for i in range(T) if i % every == 0 and i < until * T]
 WRONG["check_consistency_steps"] = [
@@ -459,7 +490,7 @@ WRONG["check_cost"] = [
 ]
 
 
-def _algorithm_step(z_t, c, null, a, b, omega, reconcile, parts, fresh, level=None, share=None, seen="x̂", late=True, renewed=True):
+def _algorithm_step(z_t, c, null, a, b, omega, rho, reconcile, parts, fresh, level=None, share=None, seen="x̂", late=True, renewed=True):
     def guided(null):
         return parts["predict"](z_t, null) + omega * (parts["predict"](z_t, c) - parts["predict"](z_t, null))
 
@@ -467,7 +498,7 @@ def _algorithm_step(z_t, c, null, a, b, omega, reconcile, parts, fresh, level=No
     z0 = (z_t - (1 - a).sqrt() * e) / a.sqrt()
     level, share = b if level is None else level, b if share is None else share
     if not reconcile:
-        return level.sqrt() * z0 + (1 - level).sqrt() * e, null
+        return level.sqrt() * z0 + (1 - level).sqrt() * e - rho * level.sqrt() * parts["gradient"](z_t, c, null), null
     x = parts["decode"](z0)
     x_hat = parts["pixel_step"](x)
     after = parts["negate"](null, x_hat if seen == "x̂" else x)
@@ -477,21 +508,44 @@ def _algorithm_step(z_t, c, null, a, b, omega, reconcile, parts, fresh, level=No
     return level.sqrt() * z + (1 - level).sqrt() * mixed, after
 
 
-def _always_reconcile(z_t, c, null, a, b, omega, reconcile, parts, fresh):
-    return _algorithm_step(z_t, c, null, a, b, omega, True, parts, fresh)
-
-
 RIGHT["check_algorithm_step"] = _algorithm_step
 WRONG["check_algorithm_step"] = [
-    _always_reconcile,
     lambda *given: _algorithm_step(*given, share=given[3]),
+    lambda *given: _algorithm_step(*given[:7], True, *given[8:]),  # reconciled always
     lambda *given: _algorithm_step(*given, level=given[3]),
     lambda *given: _algorithm_step(*given, seen="D(ẑ₀)"),  # negation before the pixel step
     lambda *given: _algorithm_step(*given, late=False),  # the new null text used at once
     lambda *given: _algorithm_step(*given, renewed=False),
     lambda *given: (_algorithm_step(*given)[0], given[2]),  # the negated null text thrown away
     lambda z_t, c, null, *rest: _algorithm_step(z_t, null, c, *rest),  # the texts swapped
+    lambda *given: _algorithm_step(*given[:6], 0.0, *given[7:]),  # without the latent-DPS step
 ]
+
+
+def _dps_gradient(z_t, image_of, operator, y, distance=lambda off: off.flatten(1).norm(dim=1).sum()):
+    with torch.enable_grad():
+        z = z_t.detach().requires_grad_()
+        of_batch = distance(y - operator.A(image_of(z)))
+    return torch.autograd.grad(of_batch, z)[0]
+
+
+RIGHT["check_dps_gradient"] = _dps_gradient
+WRONG["check_dps_gradient"] = [
+    lambda *given: _dps_gradient(*given, distance=torch.norm),  # as it is given
+    lambda *given: _dps_gradient(*given, distance=lambda off: off.square().sum()),
+    lambda *given: _dps_gradient(*given, distance=lambda off: off.flatten(1).norm(dim=1).mean()),
+    lambda *given: -_dps_gradient(*given),
+    lambda *given: _dps_gradient(*given, distance=lambda off: off.flatten(1).norm(dim=0).sum()),  # over the batch
+]
+RIGHT["check_best_seed"] = lambda x_hats, misfits: x_hats[torch.arange(len(x_hats)), misfits.argmin(1)]
+WRONG["check_best_seed"] = [
+    lambda x_hats, misfits: x_hats[:, misfits.mean(0).argmin()],  # one seed for all
+    lambda x_hats, misfits: x_hats[torch.arange(len(x_hats)), misfits.argmax(1)],
+    lambda x_hats, misfits: x_hats.mean(1),
+    lambda x_hats, misfits: misfits.argmin(1),
+    lambda x_hats, misfits: x_hats[:, misfits.argmin(1)],
+]
+ANSWERS["check_turned_copy"] = ("turned", ["upright", "Equal", "both", 1, None, torch.zeros(2)])
 
 
 def _paired(a, b, per=lambda each: each.double().mean(1)):
@@ -759,6 +813,9 @@ DIAGNOSED |= {"check_evidence_gradient": 0, "check_kept_run": 0}
 DIAGNOSED |= {"check_not_worse": 0, "check_fair_lead": 0, "check_chosen_beforehand": 0, "check_pictures_needed": 0, "check_discordant": 0}
 OF_DDIM = ["gaussian_noise", "tweedie", "ddim_step", "guide", "enough_steps", "walk_down", "rescaled_score", "from_v", "renoise"]
 DIAGNOSED |= {f"check_{exercise}": 0 for exercise in OF_DDIM}
+DIAGNOSED |= {"check_negation_loss": 0, "check_adam": 0, "check_pull_back": 1, "check_shortest_move": 2, "check_extra_guidance": 0}
+DIAGNOSED |= {"check_gentle_rate": 0, "check_consistency_steps": 0, "check_cost": 0, "check_algorithm_step": 0, "check_dps_gradient": 0}
+DIAGNOSED |= {"check_paired_difference": 0, "check_best_seed": 0}
 
 
 @pytest.mark.parametrize("name", DIAGNOSED)

@@ -79,10 +79,12 @@ EXAMPLES = {
     # 06
     "negation_losses": lambda: figures.negation_losses(T, {"off": (RISING, RISING), "on": (RISING, RISING / 2)}),
     "found_among": lambda: figures.found_among({"a": [0, 3, 7], "b": [1, 1, 1]}, 8),
-    "null_directions": lambda: figures.null_directions(range(5), {"up": (RISING, RISING / 2, 2 * RISING)}, {"a run": 1.5}),
+    "null_directions": lambda: figures.null_directions(range(5), {"error": {"up": (RISING, RISING / 2, 2 * RISING)}}, {"a run": 1.5}),
+    "push_of_null_text": figures.push_of_null_text,
     "effects": lambda: figures.effects({"similarity": INTERVALS, "PSNR": INTERVALS}),
     "negation_trajectory": lambda: figures.negation_trajectory({"off": X, "on": X}, T, {"off": RISING}, {"off": RISING, "on": RISING**2}),
     # 07
+    "error_and_deviation": lambda: figures.error_and_deviation(X[:2], X[None, :3].repeat(2, 1, 1, 1, 1), ["a", "b"]),
     "problems": lambda: figures.problems(X[:2], {"SR": {"y": SR.A(X[:2]), "text": X[2:4]}, "blur": {"y": X[:2]}}),
     "retrieved": lambda: figures.retrieved(X[:3], {"HIO": (X[:3], ["upright", "rotated", "mixed"])}, list("abc")),
     "quality_and_time": lambda: figures.quality_and_time({"sr": POINTS, "phase": POINTS[:2]}),
@@ -344,6 +346,8 @@ PROJECTED += ["over_measurements", "cg_iterations", "pixel_step", "way_back", "b
 PROJECTED += ["differences", "guidance_along", "orientations_along", "ranked_texts", "renewed_from"]
 PROJECTED += ["compared", "shares", "curves"]
 PROJECTED += ["measurement", "variance_maps", "noising", "score_field", "paths", "triangle", "machine"]
+PROJECTED += ["effects", "found_among", "negation_losses", "negation_trajectory", "null_directions", "push_of_null_text"]
+PROJECTED += ["error_and_deviation", "problems", "retrieved", "solver"]
 SLIDE = 12.5, 6.5
 """Inches: what a figure may fill of a slide of 13.3 by 7.5."""
 

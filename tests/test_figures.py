@@ -81,6 +81,7 @@ def test_a_picture_of_one_channel_is_grey():
         (lambda: figures.paired({"a": [1, 2], "b": [2, 1]}, ["a"], "b"), "names: got 1, expected 2"),
         (lambda: figures.retrieved(X, {"HIO": (X, ["upright"])}, list("abcde")), "copies of HIO: got 1, expected 5"),
         (lambda: figures.retrieved(X, {}, ["a"]), "labels: got 1, expected 5"),
+        (lambda: figures.error_and_deviation(X, X[None, :2], list("abcde")), "x_hats: got 1, expected 5"),
     ],
 )
 def test_an_error_names_the_argument(draw, message):
@@ -108,6 +109,7 @@ DOLLARS = r"$\nonsense$"
         lambda: figures.problems(X[:1], {DOLLARS: {DOLLARS: X[:1]}}),
         lambda: figures.retrieved(X[:1], {DOLLARS: (X[:1], ["upright"])}, [DOLLARS]),
         lambda: figures.solver({DOLLARS: X[0]}, X[:1], [0], {0: 1.0}, 0.1),
+        lambda: figures.error_and_deviation(X[:1], X[None], [DOLLARS]),
     ],
 )
 def test_a_text_is_drawn_as_typed(draw):
@@ -380,8 +382,23 @@ def test_found_among_rises_to_all(count):
 
 def test_null_directions_are_marked():
     mean = torch.tensor([1.5, 1.0, 1.2])
-    figure = figures.null_directions([-1, 0, 1], {str(i): (mean, mean - 0.1, mean + 0.1) for i in range(4)}, {"a whole run": -0.5})
-    assert len(figure.axes[0].lines) == 6 and figure.axes[0].texts[0].get_text() == "a whole run" and figure._repr_png_()
+    curves = {str(i): (mean, mean - 0.1, mean + 0.1) for i in range(5)}
+    figure = figures.null_directions([-1, 0, 1], {"error": curves, "guidance": curves}, {"a whole run": -0.5})
+    for axes, name in zip(figure.axes, ("error", "guidance"), strict=True):
+        assert len(axes.lines) == 6 and axes.get_ylabel() == name and axes.texts[0].get_text() == "a whole run"
+    assert figure._repr_png_()
+
+
+def test_the_end_of_guidance_moves_against_the_null_text():
+    """By −(ω − 1) times its move, in all three drawings: away from x̂ brings it closer to what x̂ shows."""
+    ends = []
+    for axes in figures.push_of_null_text().axes:
+        empty, end, moved, moved_end = (torch.tensor(line.get_xydata()[0]) for line in axes.lines[:4])
+        torch.testing.assert_close(moved_end - end, -(figures.adaptive_negation.OMEGA - 1) * (moved - empty))
+        ends.append(moved_end)
+    seen = torch.tensor(figures.adaptive_negation.SEEN)
+    by_hand, negation, reverse = (float(each @ seen) for each in ends)
+    assert by_hand < reverse < negation
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -416,6 +433,20 @@ def test_retrieved_pictures_are_marked_with_their_copies(count):
     figure = figures.retrieved(X[:count], {"text": (X[:count], names), "HIO": (X[:count], names)}, list("abcd")[:count])
     assert len(drawn(figure.axes)) == 3 * count and figure._repr_png_()
     assert [axes.get_xlabel()[-len(name) :] for axes, name in zip(figure.axes[count:], names)] == names
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_deviation_and_the_error_of_the_mean_have_one_scale(count):
+    """Seeds that differ by ±d around x + e: the maps are d·√(S/(S−1)) and e."""
+    x = torch.full((count, 3, 8, 8), 0.5)
+    x_hats = torch.stack([x + 0.1 - 0.2, x + 0.1 + 0.2], 1)
+    figure = figures.error_and_deviation(x, x_hats, list("abc")[:count])
+    maps = [axes.images[0] for axes in figure.axes[: 5 * count]]
+    for row in range(count):
+        deviation, error = maps[5 * row + 3], maps[5 * row + 4]
+        assert deviation.get_array().mean() == pytest.approx(0.2 * 2**0.5) and error.get_array().mean() == pytest.approx(0.1)
+        assert deviation.get_clim() == error.get_clim() == pytest.approx((0, 0.2 * 2**0.5))
+    assert figure._repr_png_()
 
 
 @pytest.mark.parametrize("count", [1, 5])

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from treg_edu.negation import adaptive_negation, negation_loss
+from treg_edu.diffusion import guide
+from treg_edu.negation import adaptive_negation, extra_guidance, negation_loss
 
 
 def randn(*shape, seed=0):
@@ -103,3 +104,14 @@ def test_the_projected_variant_descends_the_similarity_in_the_shared_space(prior
     moved = adaptive_negation(c, prior64.to_hidden_space(f))
     assert (negation_loss(f, P(moved)) < negation_loss(f, P(c))).all()
     torch.testing.assert_close(moved - c, -0.01 * (f @ P.weight).sign()[:, None].expand_as(c), rtol=0, atol=1e-4)
+
+
+def test_extra_guidance_is_what_omega_has_gained():
+    """Raising ω by a changes ε̂ by a (ε_c − ε_∅); what is across it counts for nothing; a sample without guidance has none."""
+    null, text, across = torch.randn(3, 3, 4, 2, 2, generator=torch.Generator().manual_seed(0)).double()
+    g = text - null
+    across = across - extra_guidance(across, null, text).view(-1, 1, 1, 1) * g
+    gained = torch.tensor([0.5, -1.0, 0.0]).double()
+    change = guide(null, text, 4 + gained.view(-1, 1, 1, 1)) - guide(null, text, 4)
+    torch.testing.assert_close(extra_guidance(change + across, null, text), gained)
+    assert (extra_guidance(change, null, null) == 0).all()

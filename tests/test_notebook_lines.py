@@ -247,19 +247,27 @@ def test_05_the_loop(prior, x, settings):
     torch.testing.assert_close(last[-1].clamp(0, 1), x_hat, rtol=0, atol=1e-3)
 
 
-def test_06_negation_and_its_closed_form(prior, x):
-    written = lines("06_adaptive_negation", "def negate(")
-    start, f = prior.embed_text(["", ""]), prior.embed_images(x)
-    moved, losses = written["negate"](start, f)
-    torch.testing.assert_close(moved, te.negation.adaptive_negation(start, f), rtol=0, atol=1e-4)
-    torch.testing.assert_close(losses[0], te.negation.negation_loss(f, start), rtol=0, atol=1e-5)
-    torch.testing.assert_close(moved, start - 10 * 1e-3 * f.sign()[:, None], rtol=0, atol=1e-3)
+def test_06_the_closed_form_and_the_answers_are_the_library(prior, x):
+    """The reader's Adam on the reader's gradient; the formula; the shares of guidance; the way to the hidden space."""
+    solved = "solutions/06_adaptive_negation"
+    written = lines(solved, "def loss_and_gradient(", "def adam(", "def extra_guidance(", "def pull_back(")
+    empty, f = prior.embed_text(["", ""]), prior.embed_images(x)
+    loss, gradient = written["loss_and_gradient"](f, empty)
+    torch.testing.assert_close(loss, te.negation.negation_loss(f, empty), rtol=0, atol=1e-5)
+    moved, library = written["adam"](lambda c: gradient, empty, 1e-3, 10), te.negation.adaptive_negation(empty, f)
+    torch.testing.assert_close(moved, library, rtol=0, atol=1e-4)
+    losses = {0: loss, 10: te.negation.negation_loss(f, moved)}
+    closed = lines("06_adaptive_negation", "closed = ", empty=empty, f=f, moved=moved, losses=losses)["closed"]
+    torch.testing.assert_close(closed, library, rtol=0, atol=1e-3)
+    torch.testing.assert_close(written["pull_back"](f, prior.clip.text_projection.weight), prior.to_hidden_space(f), rtol=0, atol=1e-5)
+    change, null, text = torch.randn(3, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(written["extra_guidance"](change, null, text), te.negation.extra_guidance(change, null, text))
 
 
-PIECES = ("def tweedie(", "def pixel_step(", "def negate(", "def treg(", "def descend(")
+PIECES = ("def tweedie(", "def pixel_step(", "def treg(", "def descend(")
 
 
-def test_07_the_pieces(x):
+def test_07_the_pieces(prior, x):
     operator = te.operators.FourierMagnitude(oversampling=2)
     y = operator.measure(x, 0.005)
     written = lines("07_treg", *PIECES)
@@ -267,16 +275,33 @@ def test_07_the_pieces(x):
     box = te.operators.Inpainting.box(64, 16, 16, 32, 32)
     y = box.measure(x, 0.005)
     assert torch.equal(written["pixel_step"](box, y, x.flip(0)), te.consistency.pixel_step(box, y, x.flip(0)))
+    empty, f = prior.embed_text(["", ""]), prior.embed_images(x)
+    torch.testing.assert_close(written["negate"](empty, f), te.negation.adaptive_negation(empty, f), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("rho", [0.0, 2.0])
 @pytest.mark.parametrize("operator", [te.operators.Inpainting.box(64, 20, 10, 14, 44), te.operators.FourierMagnitude(oversampling=2)])
-def test_07_algorithm_1_number_for_number(prior, x, settings, operator):
+def test_07_algorithm_1_number_for_number(prior, x, operator, rho):
+    """Off Γ by DDIM, and by the latent-DPS step; the last step is off Γ."""
     y, texts = operator.measure(x, 0.005), ["cat face", "cow face"]
-    written = lines("07_treg", *PIECES, prior=prior, nothing=settings["null_prompt"])
+    written = lines("07_treg", *PIECES, prior=prior, nothing="")
     step = written["pixel_step"] if te.operators.is_linear(operator) else written["descend"]
-    chosen = [i for i in range(5) if te.consistency.is_consistency_step(i, 5, settings["every"], settings["until"])]
-    ours = written["treg"](operator, y, texts, 5, settings["guidance_scale"], chosen, step)
+    with torch.no_grad():
+        ours = written["treg"](operator, y, texts, 5, 3.0, 2, 0.7, rho, step)
+    settings = dict(steps=5, guidance_scale=3.0, every=2, until=0.7, dps_step_size=rho, negation="hidden", null_prompt="")
     assert torch.equal(ours, te.solve("treg", prior, operator, y, texts, progress=False, **settings))
+
+
+def test_07_the_answers_are_the_library(prior, x):
+    """The gradient of the latent-DPS step, through the decoder alone; Γ."""
+    written = lines("solutions/07_treg", "def consistency_steps(", "def dps_gradient(")
+    chosen = [index for index in range(25) if te.consistency.is_consistency_step(index, 25, 2, 0.85)]
+    assert written["consistency_steps"](25, 2, 0.85) == chosen
+    operator, z = te.operators.SuperResolution(16), prior.encode(x)
+    y = operator.measure(x.flip(0), 0.005)
+    ours = written["dps_gradient"](z, prior.decode, operator, y)
+    _, library = te.likelihood.through_decoder(prior, z, lambda image: te.likelihood.norm_gradient(operator, image, y))
+    torch.testing.assert_close(ours, library, rtol=1e-3, atol=1e-5)
 
 
 SLOTS = ("def run(", "def fully(", "def ldps(", "def psld(", "def mpgd(", "def through_pixels(")

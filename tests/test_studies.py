@@ -169,6 +169,13 @@ def test_each_sign_moves_the_null_text_as_far_and_elsewhere(prior):
         walk(prior, negation="hidden", sign="another picture's")
 
 
+def test_a_random_direction_is_kept_so_that_the_moves_add_up(prior):
+    steps, null = walk(prior, negation="hidden", sign="random"), prior.embed_text("")
+    first, last = (steps[i].null_embedding - null for i in (0, -1))
+    torch.testing.assert_close(last, 3 * first, atol=1e-3, rtol=0)
+    assert not torch.equal(first[0].sign(), first[1].sign())
+
+
 def test_negation_early_and_late(prior):
     def moved(**when):
         """At which steps the null text was."""

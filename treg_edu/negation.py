@@ -1,6 +1,7 @@
 """Adaptive negation: the null text is moved away from what the estimate already shows.
 
-Classifier-free guidance pushes along c − c_∅. If c_∅ describes less and less of the present estimate, the push towards c grows.
+Classifier-free guidance pushes along c − c_∅. If c_∅ describes less and less of the present estimate, the push towards c grows, and with it
+what the estimate shows already: guidance goes away from the null text.
 """
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from . import checks
 
-__all__ = ["adaptive_negation", "negation_loss"]
+__all__ = ["adaptive_negation", "extra_guidance", "negation_loss"]
 
 
 def negation_loss(image_feature: torch.Tensor, null_embedding: torch.Tensor) -> torch.Tensor:
@@ -50,3 +51,15 @@ def adaptive_negation(
     for _ in range(iterations):
         optimizer.step()
     return c.to(null_embedding.dtype)
+
+
+def extra_guidance(change: torch.Tensor, null_noise: torch.Tensor, text_noise: torch.Tensor) -> torch.Tensor:
+    """How much of a change of the guided noise is more guidance: the a of each sample that is nearest to it.
+
+    a = argmin_a ‖change − a g‖² = ⟨change, g⟩ / ⟨g, g⟩,   g = ε_θ(z_t, c) − ε_θ(z_t, c_∅)
+
+    ε̂ + a g is the guided noise of ω + a.  change, null_noise, text_noise: (B, 4, h, w).  Returns (B,); 0 where g is.
+    """
+    g = (text_noise - null_noise).flatten(1)
+    square = g.square().sum(1)
+    return torch.where(square > 0, (change.flatten(1) * g).sum(1) / square, 0)

@@ -11,7 +11,15 @@ mistake where it is a known one. None of them raises; `assert_right` does, for n
 time.
 """
 
-from .adaptive_negation import check_adam, check_negation_loss, check_pull_back, check_shortest_move
+from .adaptive_negation import (
+    check_adam,
+    check_extra_guidance,
+    check_gentle_rate,
+    check_negation_loss,
+    check_negation_push,
+    check_pull_back,
+    check_shortest_move,
+)
 from .after_treg import (
     check_backwards,
     check_equivalent_omega,
@@ -80,7 +88,15 @@ from .phase_retrieval_symmetries import (
     check_turned_error,
 )
 from .text_regularization import check_decided_by_text, check_exact_pixel_step, check_latent_step_of_two_texts, check_treg_step
-from .treg import check_algorithm_step, check_consistency_steps, check_cost, check_paired_difference
+from .treg import (
+    check_algorithm_step,
+    check_best_seed,
+    check_consistency_steps,
+    check_cost,
+    check_dps_gradient,
+    check_paired_difference,
+    check_turned_copy,
+)
 
 __all__ = [
     "assert_right",
@@ -89,6 +105,7 @@ __all__ = [
     "check_backwards",
     "check_best_cut",
     "check_best_estimates",
+    "check_best_seed",
     "check_best_shift",
     "check_chosen_beforehand",
     "check_clean_estimate",
@@ -103,14 +120,17 @@ __all__ = [
     "check_discordant",
     "check_discrepancy_weight",
     "check_distinct_magnitudes",
+    "check_dps_gradient",
     "check_enough_steps",
     "check_equivalent_omega",
     "check_evidence_gradient",
     "check_exact_pixel_step",
+    "check_extra_guidance",
     "check_fair_lead",
     "check_from_v",
     "check_gamma_gradient",
     "check_gaussian_noise",
+    "check_gentle_rate",
     "check_gluing",
     "check_guess_weight",
     "check_guide",
@@ -122,6 +142,7 @@ __all__ = [
     "check_mixture",
     "check_more_steps",
     "check_negation_loss",
+    "check_negation_push",
     "check_no_difference",
     "check_noise_gain",
     "check_norm_gradient",
@@ -141,6 +162,7 @@ __all__ = [
     "check_trivial_winner",
     "check_trust",
     "check_tuned",
+    "check_turned_copy",
     "check_turned_error",
     "check_tweedie",
     "check_walk_down",

@@ -1,7 +1,17 @@
 """Three hints for each exercise, given one at a time."""
 
 from .. import checks
-from . import after_treg, base, ddim, forward_operators, latent_data_consistency, papers_tables, phase_retrieval_symmetries
+from . import (
+    adaptive_negation,
+    after_treg,
+    base,
+    ddim,
+    forward_operators,
+    latent_data_consistency,
+    papers_tables,
+    phase_retrieval_symmetries,
+    treg,
+)
 
 __all__ = ["HINTS", "hint"]
 
@@ -10,6 +20,8 @@ HINTS: base.Hints = {
     **phase_retrieval_symmetries.HINTS,
     **ddim.HINTS,
     **latent_data_consistency.HINTS,
+    **adaptive_negation.HINTS,
+    **treg.HINTS,
     **papers_tables.HINTS,
     **after_treg.HINTS,
 }

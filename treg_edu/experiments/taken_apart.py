@@ -74,6 +74,8 @@ def taken_apart(
     latent_shape = (len(y), *prior.latent_shape(problem.size))
     checks.expect(sign != "another picture's" or others is not None, "others", "none", "another picture for each sample")
     chance = generators([2**40 + each.initial_seed() for each in own], len(y))  # apart from the sample's own, whose noise stays the same
+    width = problem.null.shape[-1]  # a random direction is kept, so that its moves add up as those of a picture do
+    direction = normal(chance, (len(y), width), prior.device, prior.dtype) if sign == "random" else None
 
     def encoded(x_hat: torch.Tensor) -> torch.Tensor:
         if encoding == "mean" or not isinstance(prior, LatentDiffusion):
@@ -82,9 +84,9 @@ def taken_apart(
         return (of_x.mean + of_x.std * normal(chance, of_x.mean.shape, prior.device, prior.dtype)) * prior.vae.config.scaling_factor
 
     def feature(x_hat: torch.Tensor) -> torch.Tensor:
+        if direction is not None:
+            return direction
         found = prior.embed_images(others if sign == "another picture's" and others is not None else x_hat)
-        if sign == "random":
-            found = normal(chance, found.shape, prior.device, prior.dtype)
         found = -found if sign == "reversed" else found
         return prior.to_hidden_space(found) if negation == "projected" else found
 

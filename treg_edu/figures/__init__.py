@@ -3,7 +3,7 @@
 Each returns a matplotlib `Figure`, and shows nothing by itself. All look the same whatever the user's matplotlib settings are.
 """
 
-from .adaptive_negation import effects, found_among, negation_losses, negation_trajectory, null_directions
+from .adaptive_negation import effects, found_among, negation_losses, negation_trajectory, null_directions, push_of_null_text
 from .after_treg import differences, guidance_along, orientations_along, ranked_texts, renewed_from
 from .base import Figure
 from .ddim import noising, paths, score_field, triangle
@@ -17,7 +17,7 @@ from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
 from .settings import quality_and_time
 from .text_regularization import paired, seeds_and_deviation, text_weight, texts
-from .treg import problems, retrieved, solver
+from .treg import error_and_deviation, problems, retrieved, solver
 
 __all__ = [
     "Figure",
@@ -33,6 +33,7 @@ __all__ = [
     "differences",
     "effects",
     "ellipses",
+    "error_and_deviation",
     "found_among",
     "found_shifts",
     "guidance_along",
@@ -55,6 +56,7 @@ __all__ = [
     "pixel_step",
     "posterior_clouds",
     "problems",
+    "push_of_null_text",
     "quality_and_time",
     "ranked_texts",
     "renewed_from",

@@ -1,4 +1,4 @@
-"""The style of the figures of notebooks that are still in their first edition, 00 and 03 to 08: 9 points, at 90 pixels an inch.
+"""The style of the figures of notebooks that are still in their first edition: 9 points, at 90 pixels an inch.
 
 They were laid out for it. A module that is redrawn for a projector imports `blank` and `own_style` from `base` instead.
 """
