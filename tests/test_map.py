@@ -35,10 +35,10 @@ def test_a_plan_has_its_classes_and_each_fills_its_minutes(name):
         assert re.search(r"\(\d+ min\)", homework), title
 
 
-@pytest.mark.parametrize("name, hours", [("Six", 10.5), ("Twelve", 14)])
+@pytest.mark.parametrize("name, hours", [("Six", 11.5), ("Twelve", 16)])
 def test_the_hours_at_home_are_those_of_the_rows(name, hours):
     minutes = sum(int(each) for row in plan(name) for cell in row for each in re.findall(r"\((\d+) min\)", cell))
-    words = {10.5: "ten and a half at home", 14: "fourteen at home"}
+    words = {11.5: "eleven and a half at home", 16: "sixteen at home"}
     assert abs(minutes / 60 - hours) <= 0.5 and words[hours] in section(f"{name} classes")
 
 

@@ -59,6 +59,12 @@ def test_an_untagged_notebook_has_a_slide_for_each_heading_and_each_figure():
     ]
 
 
+def test_figures_in_a_row_have_the_captions_that_follow_in_a_row():
+    after = text("**Figure 1.** One.\n\n**Figure 2.** Two.\n\nMore.")
+    one, two = shown(text("# T"), code("f()", PICTURE), code("g()", PICTURE), after)[1:]
+    assert "**Figure 1.** One." in one[-1] and "**Figure 2.** Two." in two[-1] and "Figure 1" not in two[-1]
+
+
 def test_with_one_tag_only_tagged_cells_are_shown():
     found = shown(
         text("# T\n\nNot this."),

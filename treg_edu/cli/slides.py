@@ -145,10 +145,11 @@ def slides_of(notebook: dict[str, Any]) -> list[Slide]:
     cells = notebook["cells"]
     tagged = any(tags_of(cell) for cell in cells)
     found: list[Slide] = []
-    section = ""
+    section, figures = "", 0  # since the last prose
     for place, cell in enumerate(cells):
         tags, source = tags_of(cell), source_of(cell)
         if cell["cell_type"] == "markdown":
+            figures = 0
             pieces = re.split(r"(?m)(?=^## )", source)
             for piece in pieces:
                 heading = re.match(r"##? (.*)", piece)
@@ -166,12 +167,13 @@ def slides_of(notebook: dict[str, Any]) -> list[Slide]:
                 alt = cell["metadata"].get("alt") or f"A figure of the section {section!r}"
                 shown = [code(source if WITH_CODE in tags else "", outputs, alt)]
                 after = [each for each in cells[place + 1 :] if each["cell_type"] == "markdown"]
-                text = caption(source_of(after[0])) if after and is_picture(outputs) else ""
+                text = caption(source_of(after[0]), figures) if after and is_picture(outputs) else ""
                 shown += [prose(f'<div class="caption">\n\n{text}\n\n</div>')] if text else []
                 if CONTINUES in tags and found:
                     found[-1].cells += shown
                 else:
                     found.append(Slide([prose(f"### {section}"), *shown]))
+            figures += is_picture(cell["outputs"])
     return found
 
 
@@ -236,9 +238,12 @@ def sentences(text: str, longest: int) -> str:
     return " ".join(kept)
 
 
-def caption(text: str) -> str:
-    """That of the figure above a cell, if its text begins with one."""
+def caption(text: str, figure: int = 0) -> str:
+    """That of a figure above a cell, if its text begins with one.  figure: which of several, whose captions follow each other."""
     first = paragraphs(text)[0] if text.strip() else ""
+    captions = [each for each in paragraphs(text) if each.startswith("**Figure")]
+    if first in captions:
+        first = captions[min(figure, len(captions) - 1)]
     return sentences(first, LONGEST * 2 // 3) if first and not first.startswith(("#", "$$", "|", "**Exercise", "- ")) else ""
 
 
