@@ -162,6 +162,17 @@ def test_an_operator_of_ones_own_with_A_alone_is_told_what_makes_it_linear():
 
 
 @pytest.mark.parametrize("name", te.SOLVERS)
+def test_a_setting_that_a_solver_does_not_have_or_lacks_is_named_with_those_it_has(name):
+    operator = an_instrument(name)
+    y, settings = measured(operator, 1), short(name)
+    with pytest.raises(TypeError, match=f"^gama: got 1, expected a setting of {name}: .*steps"):
+        te.solve(name, WORLD, operator, y, "fox", gama=1, progress=False, **settings)
+    if settings.pop("sigma", None) is not None and parameters(name)["sigma"].default is inspect.Parameter.empty:
+        with pytest.raises(TypeError, match=f"^sigma: got none, expected the deviation of the noise in y, which {name} needs"):
+            te.solve(name, WORLD, operator, y, "fox", progress=False, **settings)
+
+
+@pytest.mark.parametrize("name", te.SOLVERS)
 def test_the_seed_matters_where_noise_is_drawn(name):
     operator = an_instrument(name)
     y = measured(operator, 1).expand(2, -1, -1, -1)

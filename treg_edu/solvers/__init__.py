@@ -1,7 +1,7 @@
 """Every solver by name, and the one way to run them to the end."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -102,6 +102,7 @@ def solve(
     if isinstance(solver, str):
         solver = SOLVERS[checks.one_of("solver", solver, SOLVERS)]
     checks.expect(callable(solver), "solver", repr(solver), f"one of {', '.join(SOLVERS)}, or a solver itself", checks.ArgumentTypeError)
+    _check_names(solver, settings)
     parts = _in_parts(y, prompt, settings, batch_size)
     walks = [solver(prior, operator, part_y, part_prompt, **part) for part_y, part_prompt, part in parts]  # each checks its own, before any
     parameter = inspect.signature(solver).parameters.get("steps")
@@ -120,6 +121,20 @@ def solve(
                 checks.fail("solver", f"{name}, whose last step has no x_hat", "one that ends with a picture")
             found.append(x_hat)
     return torch.cat(found)
+
+
+def _check_names(solver: Solver, settings: Mapping[str, Any]) -> None:
+    """Settings that the solver does not have, or lacks; Python's own error names no others."""
+    name, parameters = getattr(solver, "__name__", "the solver"), inspect.signature(solver).parameters.values()
+    own = {each.name: each for each in parameters if each.kind is each.KEYWORD_ONLY}
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        for given, value in settings.items():
+            expected = f"a setting of {name}: {', '.join(own)}"
+            checks.expect(given in {each.name for each in parameters}, given, repr(value), expected, checks.ArgumentTypeError)
+    for needed, each in own.items():
+        missing = each.default is each.empty and needed not in settings
+        meant = "the deviation of the noise in y" if needed == "sigma" else "a value"
+        checks.expect(not missing, needed, "none", f"{meant}, which {name} needs", checks.ArgumentTypeError)
 
 
 def _in_parts(y: Any, prompt: Any, settings: dict[str, Any], batch_size: int | None) -> list[tuple[Any, Any, dict[str, Any]]]:
