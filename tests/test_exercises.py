@@ -333,13 +333,43 @@ WRONG["check_noise_gain"] = [
 
 
 # 05_text_regularization
-RIGHT["check_exact_pixel_step"] = lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam * torch.eye(A.shape[1]), A.T @ y + lam * x)
-WRONG["check_exact_pixel_step"] = [
-    lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam * torch.eye(A.shape[1]), A.T @ y),  # as if x were 0
-    lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam * torch.eye(A.shape[1]), A.T @ y + x),
-    lambda A, y, x, lam: x + torch.linalg.pinv(A) @ (y - A @ x),  # λ forgotten
-    lambda A, y, x, lam: torch.linalg.solve(A.T @ A + lam, A.T @ y + lam * x),  # λ added to every entry
-    lambda A, y, x, lam: x + A.T @ (y - A @ x) / (1 + lam),  # as if A Aᵀ were I
+RIGHT["check_guided"] = lambda null, text, omega: (1 - omega) * null + omega * text
+WRONG["check_guided"] = [
+    lambda null, text, omega: text + omega * (text - null),  # as it is given
+    lambda null, text, omega: text + omega * (null - text),
+    lambda null, text, omega: omega * (text - null),
+    lambda null, text, omega: text,
+    lambda null, text, omega: null + omega * text,
+]
+RIGHT["check_precision_weight"] = lambda a, b: b**2 / (a**2 + b**2)
+WRONG["check_precision_weight"] = [
+    lambda a, b: a**2 / (a**2 + b**2),
+    lambda a, b: b / (a + b),
+    lambda a, b: 1 / a**2,
+    lambda a, b: 0.5,
+]
+
+
+def _choose(omegas, misfits, similarities, slack):
+    allowed = [i for i in range(len(omegas)) if misfits[i] <= (1 + slack) * min(misfits)]
+    return omegas[max(allowed, key=lambda i: similarities[i])]
+
+
+RIGHT["check_choose_guidance"] = _choose
+WRONG["check_choose_guidance"] = [
+    lambda o, m, s, slack: o[s.argmax()],  # whatever the misfit
+    lambda o, m, s, slack: o[m.argmin()],
+    lambda o, m, s, slack: o[m <= (1 + slack) * m.min()].max(),
+    lambda o, m, s, slack: _choose(o, m.clamp(min=m[0]), s, slack),  # against the first misfit
+    lambda o, m, s, slack: torch.where(m <= (1 + slack) * m.min(), s, -torch.inf).argmax(),
+]
+RIGHT["check_sign_test"] = lambda wins, n: min(1.0, 2 * sum(math.comb(n, k) for k in range(max(wins, n - wins), n + 1)) / 2**n)
+WRONG["check_sign_test"] = [
+    lambda wins, n: sum(math.comb(n, k) for k in range(wins, n + 1)) / 2**n,  # one-sided
+    lambda wins, n: math.comb(n, wins) / 2**n,
+    lambda wins, n: wins / n,
+    lambda wins, n: sum(math.comb(n, k) for k in range(n + 1) if abs(k - n / 2) > abs(wins - n / 2)) / 2**n,
+    lambda wins, n: 2 * sum(math.comb(n, k) for k in range(wins, n + 1)) / 2**n,  # right above a half alone
 ]
 RIGHT["check_latent_step_of_two_texts"] = lambda y, a, b, p, q, r: (p * y + q * a + r * b) / (p + q + r)
 WRONG["check_latent_step_of_two_texts"] = [
@@ -373,6 +403,12 @@ WRONG["check_decided_by_text"] = [
     lambda x: x.mean(0).var(0, correction=0).mean() / x.flatten(0, 1).var(0, correction=0).mean(),  # means over texts
     lambda x: x.mean(1).std(0, correction=0).mean() / x.flatten(0, 1).std(0, correction=0).mean(),
 ]
+ANSWERS["check_larger_cost"] = ("guidance", ["text", "both", 4, None])
+ANSWERS["check_cancelling_factor"] = ("p(z|x,y)", ["p(y|x)", "p(x|z)", "zeta", 1, None])
+ANSWERS["check_larger_cost"] = ("guidance", ["text", "both", 4, None])
+ANSWERS["check_cancelling_factor"] = ("p(z|x,y)", ["p(y|x)", "p(x|z)", "zeta", 1, None])
+ANSWERS["check_larger_cost"] = ("guidance", ["text", "both", 4, None])
+ANSWERS["check_cancelling_factor"] = ("p(z|x,y)", ["p(y|x)", "p(x|z)", "zeta", 1, None])
 
 
 # 06_adaptive_negation
@@ -807,6 +843,14 @@ DIAGNOSED |= {
     "check_guess_weight": 0,
     "check_noise_gain": 0,
 }
+DIAGNOSED |= {
+    "check_guided": 0,
+    "check_latent_step_of_two_texts": 0,
+    "check_precision_weight": 0,
+    "check_treg_step": 0,
+    "check_choose_guidance": 0,
+}
+DIAGNOSED |= {"check_sign_test": 0, "check_decided_by_text": 0}
 DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gradient": 0}
 DIAGNOSED |= {"check_equivalent_omega": 0, "check_backwards": 0, "check_trust": 0, "check_tuned": 0}
 DIAGNOSED |= {"check_evidence_gradient": 0, "check_kept_run": 0}

@@ -27,6 +27,7 @@ RISING = torch.linspace(0.1, 0.9, 5)
 T = [900, 700, 500, 300, 100]
 SR = operators.SuperResolution(16)
 INTERVALS = {"a": (0.2, 0.1, 0.4), "b": (-0.1, -0.3, 0.2)}
+CURVE = [("1", (3.0, 2.8, 3.2), (0.1, 0.0, 0.2)), ("4", (6.0, 5.0, 7.0), (0.3, 0.2, 0.4))]
 ORIENTATIONS = {"ER": torch.zeros(4), "HIO": torch.tensor([-1.0, -1.0, 0.3, 1.0])}
 
 EXAMPLES = {
@@ -75,6 +76,9 @@ EXAMPLES = {
     "seeds_and_deviation": lambda: figures.seeds_and_deviation({"text": X[:3] / 2, "null": X[:3]}, columns=2),
     "text_weight": lambda: figures.text_weight(torch.tensor(T), RISING, torch.arange(5) % 2 == 0),
     "texts": lambda: figures.texts(X[:1], SR.A(X[:1]), {"a": X[:2], "b": X[1:3]}, SR),
+    "deviation_and_error": lambda: figures.deviation_and_error(X[:1], {"text": X[:3], "null": X[2:]}),
+    "alternation": lambda: figures.alternation({"exact": RISING.flip(0), "here": RISING}),
+    "guidance_and_text": lambda: figures.guidance_and_text({"weight 1": {"text": CURVE, "null": CURVE[:1]}, "ᾱ": {"text": CURVE}}),
     "paired": lambda: figures.paired({"null": RISING, "text": RISING / 2}, list("abcde"), "variance"),
     # 06
     "negation_losses": lambda: figures.negation_losses(T, {"off": (RISING, RISING), "on": (RISING, RISING / 2)}),
@@ -342,6 +346,7 @@ def test_the_picture_is_as_large_as_its_figure_says(plain, name, pixels):
 
 PROJECTED = ["ladder", "picture_rows", "over_magnitudes", "circle_and_box", "convergence", "copies_found", "found_shifts"]
 PROJECTED += ["matrices", "spectra", "ellipses", "two_pixels", "picard", "truncation", "weights", "tone_curves", "standing"]
+PROJECTED += ["seeds_and_deviation", "deviation_and_error", "text_weight", "alternation", "texts", "paired", "guidance_and_text"]
 PROJECTED += ["over_measurements", "cg_iterations", "pixel_step", "way_back", "best_weights", "along_trajectory"]
 PROJECTED += ["differences", "guidance_along", "orientations_along", "ranked_texts", "renewed_from"]
 PROJECTED += ["compared", "shares", "curves"]

@@ -224,27 +224,45 @@ def test_04_the_weight_that_a_guess_deserves():
     )
 
 
-def test_05_the_pixel_step_and_the_latent_step(x):
+@pytest.fixture(scope="module")
+def tied(prior, settings):
+    """What the loops of notebook 05 stand on."""
     operator = te.operators.SuperResolution(16)
-    y, guess = operator.measure(x[:1], 0.005), x[1:]
-    written = lines("05_text_regularization", "def pixel_step(", "def latent_step(", operator=operator)
-    x_hat = written["pixel_step"](y, guess)
-    torch.testing.assert_close(x_hat, te.consistency.pixel_step(operator, y, guess), rtol=0, atol=1e-4)
-    slope = operator.A_adjoint(operator.A(x_hat) - y) + 1e-4 * (x_hat - guess)
-    assert slope.abs().max() < 1e-4
-    weight = torch.tensor(0.3)
-    assert torch.equal(written["latent_step"](x, x.flip(0), weight), te.consistency.latent_step(x, x.flip(0), weight))
+    return {"prior": prior, "operator": operator, "settings": settings | {"negation": None}, "nothing": settings["null_prompt"]}
 
 
-def test_05_the_loop(prior, x, settings):
-    operator, settings = te.operators.SuperResolution(16), settings | {"negation": None}
-    y = operator.measure(x[:1], 0.005)
-    names = {"prior": prior, "operator": operator, "settings": settings, "nothing": settings["null_prompt"]}
-    written = lines("05_text_regularization", "def pixel_step(", "def latent_step(", "def text_regularized(", **names)
+def test_05_the_loop(tied, x):
+    y, settings = tied["operator"].measure(x[:1], 0.005), tied["settings"]
+    written = lines("05_text_regularization", "def text_regularized(", **tied)["text_regularized"]
     with torch.no_grad():
-        *_, last = written["text_regularized"](y, "lion", settings["steps"], seed=3)
-    x_hat = te.solve("treg", prior, operator, y, "lion", seed=3, progress=False, **settings)
-    torch.testing.assert_close(last[-1].clamp(0, 1), x_hat, rtol=0, atol=1e-3)
+        *_, (*_, z) = written(y, ["lion"], settings["guidance_scale"], seed=3)
+    x_hat = te.solve("treg", tied["prior"], tied["operator"], y, "lion", seed=3, progress=False, **settings)
+    torch.testing.assert_close(tied["prior"].decode(z).clamp(0, 1), x_hat, rtol=0, atol=1e-3)
+
+
+def test_05_the_readers_loop(tied, x):
+    y, settings = tied["operator"].measure(x[:1], 0.005), tied["settings"]
+    solved = "solutions/05_text_regularization"
+    with torch.no_grad():
+        found = lines(solved, "def treg_step(", "def write_it(", **tied, y=y, name="lion")["write_it"](y, "lion", settings["steps"], 3)
+    x_hat = te.solve("treg", tied["prior"], tied["operator"], y, "lion", seed=3, progress=False, **settings)
+    torch.testing.assert_close(found, x_hat, rtol=0, atol=1e-3)
+
+
+def test_05_the_steps_of_the_small_example():
+    """With all terms each half step is the minimum of J over its half, so that nothing nearby is lower; without them it is not."""
+    alternate = lines("05_text_regularization", "def alternate(")["alternate"]
+    assert (alternate(3, 1, rounds=20).diff() < 1e-5).all()
+    assert (alternate(7, 0, rounds=20).diff() > 1e-3).any()
+
+
+def test_05_the_exercises_are_the_library(x):
+    solved = "solutions/05_text_regularization"
+    null, text = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(lines(solved, "def guided(")["guided"](null, text, 3.0), te.diffusion.guide(null, text, 3.0))
+    two = lines(solved, "def latent_step_of_two_texts(")["latent_step_of_two_texts"]
+    one = te.consistency.latent_step(null, text, torch.tensor(0.3))
+    torch.testing.assert_close(two(null, text, text, 0.3, 0.5, 0.2), one)
 
 
 def test_06_the_closed_form_and_the_answers_are_the_library(prior, x):

@@ -10,6 +10,7 @@ from . import (
     latent_data_consistency,
     papers_tables,
     phase_retrieval_symmetries,
+    text_regularization,
     treg,
 )
 
@@ -20,6 +21,7 @@ HINTS: base.Hints = {
     **phase_retrieval_symmetries.HINTS,
     **ddim.HINTS,
     **latent_data_consistency.HINTS,
+    **text_regularization.HINTS,
     **adaptive_negation.HINTS,
     **treg.HINTS,
     **papers_tables.HINTS,

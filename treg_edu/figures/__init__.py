@@ -16,12 +16,21 @@ from .phase_retrieval_symmetries import circle_and_box, convergence, copies_foun
 from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
 from .settings import quality_and_time
-from .text_regularization import paired, seeds_and_deviation, text_weight, texts
+from .text_regularization import (
+    alternation,
+    deviation_and_error,
+    guidance_and_text,
+    paired,
+    seeds_and_deviation,
+    text_weight,
+    texts,
+)
 from .treg import error_and_deviation, problems, retrieved, solver
 
 __all__ = [
     "Figure",
     "along_trajectory",
+    "alternation",
     "best_weights",
     "by_method",
     "cg_iterations",
@@ -30,6 +39,7 @@ __all__ = [
     "convergence",
     "copies_found",
     "curves",
+    "deviation_and_error",
     "differences",
     "effects",
     "ellipses",
@@ -37,6 +47,7 @@ __all__ = [
     "found_among",
     "found_shifts",
     "guidance_along",
+    "guidance_and_text",
     "ladder",
     "machine",
     "matrices",
