@@ -166,5 +166,5 @@ def along_trajectory(curves: Mapping[str, tuple[Sequence[int], ArrayLike, ArrayL
     axes.set_ylim(bottom=0.6 * min(axes.get_ylim()[0], *levels.values()))
     axes.yaxis.set_major_formatter("{x:g}")
     name_axes(axes, TIME, "misfit in σ")
-    axes.legend(loc="center left")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(curves))
     return figure
