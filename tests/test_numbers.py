@@ -91,6 +91,7 @@ CALLS = {
     "discrepancy.most": lambda v, _: morozov(most=v),
     "retrieve.beta": lambda v, _: phase_retrieval.retrieve(PHASE, MAGNITUDE, hio=2, er=0, beta=v, generator=seeded()).x_hat,
     "cg_iterations.sigma": lambda v, _: figures.cg_iterations([0, 1], {"a": ([1, 0.5], [1, 0.5])}, v)._repr_png_(),
+    "curves.level": lambda v, _: figures.curves({"a": {"b": ([0, 1], [1, 0.5])}}, "x", "y", v)._repr_png_(),
     "pixel_step.sigma": lambda v, _: figures.pixel_step(X[0], X, X[0], [1, 0.5], v)._repr_png_(),
     "solver.sigma": lambda v, _: figures.solver({"a": X[0]}, X, [9, 5], {9: 1.0, 5: 0.5}, v)._repr_png_(),
     "picard.sigma": lambda v, _: figures.picard(torch.tensor([1.0, 0.5]), torch.tensor([1.0, 0.5]), v)._repr_png_(),

@@ -132,6 +132,7 @@ def curves(
 ) -> Figure:
     """Curves, a plot a title.  panels: {title: {curve: (x values, y values)}}.  x, y: what is on the axes.  level: a line at this y."""
     checks.expect(len(panels) > 0, "panels", "none", "one or more")
+    level = None if level is None else checks.number("level", level)
     figure = blank(WIDEST, 4.0)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (title, each) in zip(grid, panels.items()):
