@@ -7,7 +7,7 @@ import pytest
 import tiny_world
 
 from treg_edu.checks import ArgumentError, MissingFileError
-from treg_edu.experiments import accuracy, report, stored
+from treg_edu.experiments import accuracy, pictures, report, stored
 from treg_edu.experiments.arms import Arm
 from treg_edu.experiments.grading import FIGURES
 from treg_edu.experiments.measurements import Measurement
@@ -60,6 +60,20 @@ def test_rows_are_made_again(made, models):
     assert both["stored"].unstack()["psnr"].nunique() == 2
     one = stored.again("accuracy", "boxes", "ldps", picture, seeds=[1], models=models)
     pd.testing.assert_frame_equal(one, both.loc[one.index.unique("seed")], rtol=1e-4)
+
+
+def test_rows_of_a_study_of_some_classes_are_made_again(tmp_path, monkeypatch, models, capsys):
+    """As `wording`, whose pictures are not the first of the shuffle; its report has what was asked for, which is all classes."""
+    first = set(pictures.load(count=4, side=16).names)
+    classes = pictures.load(count=12, side=16).labels[8:]
+    monkeypatch.setattr(accuracy, "STUDY", Study("accuracy", lambda setting: ARMS, classes=lambda data: classes))
+    monkeypatch.setattr(stored, "folder", lambda: tmp_path / "data" / "results")
+    report.run(accuracy.STUDY, models, images=3, seeds=1, out=tmp_path / "out")
+    stored.keep("accuracy", tmp_path / "out")
+    names = [name for name in stored.rows("accuracy")["picture"].unique() if name not in first]
+    assert names and stored.report("accuracy")["options"]["classes"] is None
+    both = stored.again("accuracy", "boxes", "ldps", names[0], models=models)
+    pd.testing.assert_series_equal(both["stored"], both["again"], check_names=False, rtol=1e-4, check_dtype=False)
 
 
 def test_rows_of_other_settings_are_not_passed_off_as_the_same(made, models, monkeypatch):

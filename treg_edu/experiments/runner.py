@@ -24,7 +24,21 @@ from .measurements import INSTRUMENTS
 from .pictures import Pictures
 from .store import Store
 
-__all__ = ["BASELINE", "DDIM", "KEY", "Options", "Setting", "Study", "Watcher", "planned", "reconstruct", "share", "solved", "square"]
+__all__ = [
+    "BASELINE",
+    "DDIM",
+    "KEY",
+    "Options",
+    "Setting",
+    "Study",
+    "Watcher",
+    "checked",
+    "planned",
+    "reconstruct",
+    "share",
+    "solved",
+    "square",
+]
 
 BATCH = 16
 KEY = ("measurement", "arm", "picture", "text", "seed", "hash")

@@ -18,7 +18,7 @@ from .. import checks, files
 from .arms import Models
 from .grading import FIGURES, Figure, Grader
 from .pictures import load as load_pictures
-from .runner import Options, Setting, Study, planned, solved, square
+from .runner import Options, Setting, Study, checked, planned, solved, square
 
 __all__ = ["STUDIES", "again", "differences", "keep", "report", "rows", "study_named", "table", "told"]
 
@@ -136,7 +136,7 @@ def again(
     name: of `STUDIES`.  measurement, arm, picture: as in its rows.  seeds: of the picture's own, 0, 1, …; all that are stored if None.
     """
     study, told, stored = study_named(name), report(name)["options"], rows(name)
-    options = Options(**{field.name: told[field.name] for field in fields(Options)})
+    options = checked(study, Options(**{field.name: told[field.name] for field in fields(Options)}))
     models = models or Models(options.prior, options.device)
     pictures = load_pictures(options.data, options.classes, options.images, square(models.prior), options.texts)
     setting = Setting(models.prior, pictures, models)
