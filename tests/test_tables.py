@@ -25,3 +25,8 @@ def test_a_table_keeps_the_order_of_rows_and_columns():
 def test_digits_are_checked():
     with pytest.raises(te.checks.ArgumentError, match="digits: got -1"):
         te.tables.interval([1.0, 2.0], -1)
+
+
+def test_a_column_may_have_digits_of_its_own():
+    table = te.tables.intervals({"a": {"x": [1.234, 1.234], "y": [1.234, 1.234]}}, {"x": 1})
+    assert table.loc["a", "x"] == "1.2 [1.2, 1.2]" and table.loc["a", "y"] == "1.23 [1.23, 1.23]"

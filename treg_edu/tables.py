@@ -19,9 +19,12 @@ def interval(values: Any, digits: int = 2) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def intervals(rows: Mapping[str, Mapping[str, Any]], digits: int = 2) -> "pd.DataFrame":
-    """A table of `interval`: {row: {column: (N,) values}}."""
+def intervals(rows: Mapping[str, Mapping[str, Any]], digits: int | Mapping[str, int] = 2) -> "pd.DataFrame":
+    """A table of `interval`: {row: {column: (N,) values}}.  digits: of all numbers, or {column: digits}, 2 of the other columns."""
     import pandas as pd
 
-    cells = {row: {column: interval(values, digits) for column, values in columns.items()} for row, columns in rows.items()}
+    def cell(column: str, values: Any) -> str:
+        return interval(values, digits.get(column, 2) if isinstance(digits, Mapping) else digits)
+
+    cells = {row: {column: cell(column, values) for column, values in columns.items()} for row, columns in rows.items()}
     return pd.DataFrame.from_dict(cells, orient="index")
