@@ -57,4 +57,4 @@ def test_all_claims_are_examined(monkeypatch):
     table = examined(reports)
     assert list(table.index) == [claim.item for claim in CLAIMS]
     assert list(table["verdict"]) == ["reproduced" if claim.sign > 0 else "reversed" for claim in CLAIMS]
-    assert table["difference"].iloc[1] == "0.02 [0.00, 1.00] *" and len(set(table["the paper"])) == len(CLAIMS) == len(claims.CLAIMS)
+    assert table["difference"].iloc[1] == "0.02 * [0.00, 1.00]" and len(set(table["the paper"])) == len(CLAIMS) == len(claims.CLAIMS)

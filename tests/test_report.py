@@ -10,7 +10,7 @@ from test_runner import ARMS, BOXES, STUDY
 
 from treg_edu.experiments import intervals, report, runner
 from treg_edu.experiments.arms import Arm
-from treg_edu.experiments.grading import FIGURES, Figure
+from treg_edu.experiments.grading import FIGURES, Figure, cell
 from treg_edu.experiments.runner import BASELINE, DDIM, Options, Study
 
 
@@ -85,9 +85,9 @@ def test_the_printed_table_has_means_and_intervals(tmp_path, capsys):
 def test_a_cell():
     figure = Figure("share", "{:.0f}", 100, (0, 1), better=1)
     interval = (0.5, 0.25, 0.75)
-    assert report.cell(interval, figure) == "50\n[25, 75]" == report.cell((*interval, 0.06), figure)
-    assert report.cell((*interval, 0.04), figure) == "50 *\n[25, 75]"
-    assert report.cell(None, figure) == "—" and report.cell((2.0, 1.0, 3.0), Figure("passes", "{:.0f}")) == "2"
+    assert cell(interval, figure, "\n") == "50\n[25, 75]" == cell((*interval, 0.06), figure, "\n")
+    assert cell((*interval, 0.04), figure, "\n") == "50 *\n[25, 75]"
+    assert cell(None, figure) == "—" and cell((2.0, 1.0, 3.0), Figure("passes", "{:.0f}")) == "2"
 
 
 def test_two_pictures_give_a_table_without_kid(tmp_path, capsys):

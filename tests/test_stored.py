@@ -9,7 +9,7 @@ import tiny_world
 from treg_edu.checks import ArgumentError, MissingFileError
 from treg_edu.experiments import accuracy, pictures, report, stored
 from treg_edu.experiments.arms import Arm
-from treg_edu.experiments.grading import FIGURES
+from treg_edu.experiments.grading import FIGURES, cell
 from treg_edu.experiments.measurements import Measurement
 from treg_edu.experiments.runner import BASELINE, DDIM, Study
 
@@ -108,7 +108,7 @@ def test_a_table_has_the_report_s_numbers(made):
     minus = stored.table("accuracy", "boxes", ["psnr"], minus=True)
     mean, low, high, p = told["differences"]["psnr"]
     assert list(minus.index) == [DDIM, "ldps"]
-    assert minus.loc["ldps", "PSNR dB"] == f"{mean:.2f} [{low:.2f}, {high:.2f}]" + " *" * (p < 0.05)
+    assert minus.loc["ldps", "PSNR dB"] == f"{mean:.2f}{' *' * (p < 0.05)} [{low:.2f}, {high:.2f}]"
     assert list(stored.table("accuracy", "boxes", arms=["ldps"]).index) == ["ldps"]
 
 
@@ -131,8 +131,8 @@ def test_what_a_table_does_not_have_is_named(made):
 
 def test_a_star_marks_what_is_told_from_0():
     psnr, passes = FIGURES["psnr"], FIGURES["passes"]
-    assert [stored.told((1.0, 0.5, 1.5, p), psnr) for p in (0.04, 0.05)] == ["1.00 [0.50, 1.50] *", "1.00 [0.50, 1.50]"]
-    assert stored.told(None, psnr) == "—" and stored.told((50.0, 50.0, 50.0), passes) == "50"
+    assert [cell((1.0, 0.5, 1.5, p), psnr) for p in (0.04, 0.05)] == ["1.00 * [0.50, 1.50]", "1.00 [0.50, 1.50]"]
+    assert cell(None, psnr) == "—" and cell((50.0, 50.0, 50.0), passes) == "50"
 
 
 @pytest.mark.parametrize(("option", "value"), [("settings", "out"), ("steps", 3), ("prior", "sd"), ("texts", "a"), ("data", "photographs")])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from . import stored
-from .grading import FIGURES
+from .grading import FIGURES, cell
 from .stored import study_named
 
 __all__ = ["CLAIMS", "Claim", "examined", "verdict"]
@@ -72,7 +72,7 @@ def examined(reports: Mapping[str, Mapping[str, Any]] | None = None) -> pd.DataF
                 "the paper": claim.said,
                 "study": claim.study,
                 "arm − TReg": f"{claim.arm}: {figure.title}",
-                "difference": stored.told(difference, figure),
+                "difference": cell(difference, figure),
                 "verdict": verdict(claim, difference),
             }
         )

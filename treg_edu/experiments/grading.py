@@ -13,7 +13,7 @@ from ..judge import Judge
 from .arms import Arm, Batch
 from .intervals import Limits
 
-__all__ = ["FIGURES", "Figure", "Grader", "features_of", "picture_of"]
+__all__ = ["FIGURES", "Figure", "Grader", "cell", "features_of", "picture_of"]
 
 
 class Figure(NamedTuple):
@@ -45,6 +45,18 @@ FIGURES = {
 """What every study's table has.  distance: `metrics.perceptual_distance`.  top1, top5, similarity: by the judge, with the picture's own
 label, whatever text the solver was given.  cost: seconds over those of text-to-image DDIM with TReg's steps.  passes: of all networks,
 a pass back counted twice."""
+
+
+def cell(values: Sequence[float] | None, figure: Figure, between: str = " ") -> str:
+    """ "mean [low, high]" in a figure's unit, with a star behind a mean that is told from 0; of seconds and counts the mean alone.
+
+    values: (mean, low, high), or (mean, low, high, p); None where there is none.  between: a line break in a narrow table.
+    """
+    if values is None:
+        return "—"
+    mean, low, high = (figure.form.format(figure.scale * value) for value in values[:3])
+    star = " *" if len(values) == 4 and values[3] < 0.05 else ""
+    return f"{mean}{star}{between}[{low}, {high}]" if figure.better else mean
 
 
 class Grader:

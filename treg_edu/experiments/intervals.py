@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from .. import checks
 
-__all__ = ["Interval", "Limits", "holm", "kid_parts", "mean_interval", "p_value", "pictures_needed", "power"]
+__all__ = ["Interval", "Limits", "holm", "kid_parts", "limits_of_difference", "mean_interval", "p_value", "pictures_needed", "power"]
 
 Interval = tuple[float, float, float]
 """(mean, low, high), 95 %."""
@@ -34,8 +34,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, limits: Limits = None, l
     exponential values in 90 % for 8 pictures.  The percentile bootstrap and BCa cover less at such counts, 84 to 89 % for 8.
     tests/test_intervals.py has the simulation.  values: (N,), N ≥ 2, finite.
     """
-    values, level = checked(values), checks.number("level", level, above=0)
-    checks.expect(level < 1, "level", level, "below 1, such as 0.95")
+    values, level = checked(values), share("level", level)
     centre, error, freedom = centre_and_error(values, limits)
     wide = float(stdtrit(freedom, (1 + level) / 2)) * error
     low, high = centre - wide, centre + wide
@@ -53,6 +52,11 @@ def p_value(differences: Sequence[float] | np.ndarray, limits: Limits = None) ->
     if error == 0:
         return 1.0 if centre == 0 else 0.0
     return 2 * float(stdtr(freedom, -abs(centre) / error))
+
+
+def limits_of_difference(limits: Limits) -> Limits:
+    """Of the difference of two values that have `limits`."""
+    return None if limits is None else (limits[0] - limits[1], limits[1] - limits[0])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -77,7 +81,7 @@ def power(count: int, spread: float, difference: float, level: float = 0.95) -> 
     """
     count, spread = checks.integer("count", count), checks.number("spread", spread, above=0)
     away = math.sqrt(count) * abs(checks.number("difference", difference)) / spread
-    return float(ndtr(away - ndtri((1 + checked_level(level)) / 2)))
+    return float(ndtr(away - ndtri((1 + share("level", level)) / 2)))
 
 
 def pictures_needed(spread: float, difference: float, power: float = 0.9, level: float = 0.95) -> int:
@@ -87,13 +91,8 @@ def pictures_needed(spread: float, difference: float, power: float = 0.9, level:
     """
     spread, difference = checks.number("spread", spread, above=0), abs(checks.number("difference", difference))
     checks.expect(difference > 0, "difference", difference, "a number other than 0")
-    checks.expect(0 < power < 1, "power", power, "between 0 and 1, such as 0.9")
-    return math.ceil(((ndtri((1 + checked_level(level)) / 2) + ndtri(power)) * spread / difference) ** 2)
-
-
-def checked_level(level: float) -> float:
-    checks.expect(0 < level < 1, "level", level, "between 0 and 1, such as 0.95")
-    return level
+    quantiles = ndtri((1 + share("level", level)) / 2) + ndtri(share("power", power))
+    return math.ceil((quantiles * spread / difference) ** 2)
 
 
 def kid_parts(found: torch.Tensor, real: torch.Tensor) -> np.ndarray:
@@ -119,6 +118,13 @@ def kid_parts(found: torch.Tensor, real: torch.Tensor) -> np.ndarray:
     whole = total.sum() / (count * (count - 1))
     without = (total.sum() - 2 * total) / ((count - 1) * (count - 2))
     return (count * whole - (count - 1) * without).numpy()
+
+
+def share(name: str, value: float) -> float:
+    """A probability that is neither 0 nor 1.  name: the argument, for the error."""
+    value = checks.number(name, value, above=0)
+    checks.expect(value < 1, name, value, "below 1, such as 0.95")
+    return value
 
 
 def checked(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .. import checks
 from .grading import FIGURES
-from .intervals import Interval, mean_interval
+from .intervals import Interval, limits_of_difference, mean_interval
 from .runner import BASELINE
 
 __all__ = ["BACK", "Compared", "against", "gradient_based", "of_every"]
@@ -82,7 +82,7 @@ def against(
         for name, margin in margins.items():
             figure = FIGURES[name]
             by = (figure.better * (other[name] - own[name])).to_numpy()
-            limits = None if figure.limits is None else (figure.limits[0] - figure.limits[1], figure.limits[1] - figure.limits[0])
+            limits = limits_of_difference(figure.limits)
             worse[name] = mean_interval(by, limits, level)
             corrected = mean_interval(by, limits, 1 - (1 - level) / comparisons)
             verdicts[name] = "holds" if worse[name][2] < margin else "fails" if corrected[1] > margin else "undecided"

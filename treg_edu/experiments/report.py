@@ -1,7 +1,7 @@
 """From rows to tables: means over pictures with intervals, and each arm's paired differences to one of them, corrected for their number."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,8 +11,8 @@ import torch
 
 from .. import files
 from .arms import Models
-from .grading import FIGURES, Figure, features_of
-from .intervals import Interval, holm, kid_parts, mean_interval, p_value
+from .grading import FIGURES, Figure, cell, features_of
+from .intervals import Interval, holm, kid_parts, limits_of_difference, mean_interval, p_value
 from .measurements import CHANGES
 from .runner import DDIM, Options, Setting, Study, reconstruct
 
@@ -127,7 +127,7 @@ def compared(arms: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure], ba
         for name, figure in figures.items():
             if arm == baseline or not figure.better or interval(frame, name, figure) is None or interval(base, name, figure) is None:
                 continue
-            limits = None if figure.limits is None else (figure.limits[0] - figure.limits[1], figure.limits[1] - figure.limits[0])
+            limits = limits_of_difference(figure.limits)
             differences = (frame[name] - base[name]).to_numpy()
             told.append((arm, name, mean_interval(differences, limits), p_value(differences, limits)))
     found: dict[str, dict[str, Any]] = {}
@@ -146,7 +146,7 @@ def show(study: Study, report: Mapping[str, Any]) -> None:
     for measurement, arms in report["tables"].items():
         table = Table("", *(figure.title for figure in figures.values()), title=f"{study.name}, {measurement}: {told}")
         for arm, each in arms.items():
-            table.add_row(arm, *(cell(each["figures"][name], figure) for name, figure in figures.items()))
+            table.add_row(arm, *(cell(each["figures"][name], figure, "\n") for name, figure in figures.items()))
         console.print(table)
         told_apart = {name: figure for name, figure in figures.items() if any(name in each["differences"] for each in arms.values())}
         minus = Table(
@@ -156,7 +156,7 @@ def show(study: Study, report: Mapping[str, Any]) -> None:
         )
         for arm, each in arms.items():
             if each["differences"]:
-                minus.add_row(arm, *(cell(each["differences"].get(name), figure) for name, figure in told_apart.items()))
+                minus.add_row(arm, *(cell(each["differences"].get(name), figure, "\n") for name, figure in told_apart.items()))
         if minus.row_count:
             console.print(minus)
     for name, note in NOTES.items():
@@ -164,14 +164,3 @@ def show(study: Study, report: Mapping[str, Any]) -> None:
             print(note)
     if report["diverged"]:
         print(f"{report['diverged']} reconstructions diverged, and are graded as black pictures")
-
-
-def cell(values: Sequence[float] | None, figure: Figure) -> str:
-    """ "mean", and below "[low, high]", with a star where a difference is told from 0; of seconds and counts the mean alone."""
-    if values is None:
-        return "—"
-    mean, low, high = (figure.form.format(figure.scale * value) for value in values[:3])
-    if not figure.better:
-        return mean
-    star = " *" if len(values) == 4 and values[3] < 0.05 else ""
-    return f"{mean}{star}\n[{low}, {high}]"

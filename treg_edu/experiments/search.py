@@ -7,7 +7,6 @@ start, see all of them, and RULE chooses. Everything is solved from the same mea
 measured time takes part.
 """
 
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 
@@ -86,7 +85,9 @@ def tried(
             best = climbed(solver, best, candidates, better)
         moved = best != began
     random = np.random.default_rng(0)
-    for _ in itertools.takewhile(lambda _: len(values) < trials, range(100 * trials)):
+    for _ in range(100 * trials):
+        if len(values) == trials:
+            break
         new = best
         for place in random.permutation(len(coordinates))[:2]:
             candidates = list(coordinates.values())[place]

@@ -16,11 +16,11 @@ import pandas as pd
 
 from .. import checks, files
 from .arms import Models
-from .grading import FIGURES, Figure, Grader
+from .grading import FIGURES, Grader, cell
 from .pictures import load as load_pictures
 from .runner import Options, Setting, Study, checked, planned, solved, square
 
-__all__ = ["STUDIES", "again", "differences", "keep", "report", "rows", "study_named", "table", "told"]
+__all__ = ["STUDIES", "again", "differences", "keep", "report", "rows", "study_named", "table"]
 
 STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness", "front")
 HEAVY = ["png", "features"]  # made again in a second, and 99 % of the bytes
@@ -47,15 +47,6 @@ def rows(name: str) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def told(values: Sequence[float] | None, figure: Figure) -> str:
-    """ "mean [low, high]" in a figure's unit, with a star where a difference is told from 0; of seconds and counts the mean alone."""
-    if values is None:
-        return "—"
-    mean, low, high = (figure.form.format(figure.scale * value) for value in values[:3])
-    star = " *" if len(values) == 4 and values[3] < 0.05 else ""
-    return f"{mean} [{low}, {high}]{star}" if figure.better else mean
-
-
 def table(
     name: str, measurement: str, figures: Sequence[str] | None = None, arms: Sequence[str] | None = None, minus: bool = False
 ) -> pd.DataFrame:
@@ -72,7 +63,7 @@ def table(
     kept = [arm for arm in kept if of_arms[arm]["differences"]] if minus else kept
     which = "differences" if minus else "figures"
     return pd.DataFrame(
-        {figure.title: [told(of_arms[arm][which].get(each), figure) for arm in kept] for each, figure in chosen.items()}, kept
+        {figure.title: [cell(of_arms[arm][which].get(each), figure) for arm in kept] for each, figure in chosen.items()}, kept
     )
 
 
@@ -135,8 +126,8 @@ def again(
 
     name: of `STUDIES`.  measurement, arm, picture: as in its rows.  seeds: of the picture's own, 0, 1, …; all that are stored if None.
     """
-    study, told, stored = study_named(name), report(name)["options"], rows(name)
-    options = checked(study, Options(**{field.name: told[field.name] for field in fields(Options)}))
+    study, asked, stored = study_named(name), report(name)["options"], rows(name)
+    options = checked(study, Options(**{field.name: asked[field.name] for field in fields(Options)}))
     models = models or Models(options.prior, options.device)
     pictures = load_pictures(options.data, options.classes, options.images, square(models.prior), options.texts)
     setting = Setting(models.prior, pictures, models)

@@ -42,11 +42,14 @@ def computing_clock() -> float:
 
 
 def process() -> "PartialState":
-    """This process among those that `accelerate launch` or `torchrun` started, which wait for each other here, with a GPU each or none."""
+    """The state that accelerate has of this process, one of those that `accelerate launch` or `torchrun` started.
+
+    Several processes without a GPU are told that they are on the CPU: accelerate would take each for the only one.
+    """
     from accelerate import PartialState
 
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=several and not torch.cuda.is_available())  # otherwise each would train alone
+    return PartialState(cpu=several and not torch.cuda.is_available())
 
 
 def fit(
@@ -66,15 +69,15 @@ def fit(
     model: a module whose forward takes tensors and returns the loss.  batch(generator) → those tensors, drawn from a CPU generator
     that depends on the seed, the process and the step alone, so that a resumed run sees what the uninterrupted one would have.
     out: a folder; `checkpoint.safetensors` in it is written every `checkpoint_every` seconds (beside, then renamed) and resumed
-    from if it is there.  Runs on one CPU, one GPU, or several processes
-    under `accelerate launch` or `torchrun`, whose gradients are averaged.
+    from if it is there.  Runs on one CPU, one GPU, or in several processes under `accelerate launch` or `torchrun`; these average their
+    gradients.
     Returns {"steps", "minutes", "loss"}.
     """
     from accelerate import Accelerator
     from diffusers.training_utils import EMAModel
     from tqdm.auto import tqdm
 
-    process()
+    process()  # before the accelerator, which takes its device from there
     accelerator = Accelerator(mixed_precision="bf16" if has_bf16() else "no")
     optimizer = torch.optim.AdamW(model.parameters(), peak, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
     model, optimizer = accelerator.prepare(model, optimizer)
