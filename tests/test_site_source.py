@@ -65,6 +65,8 @@ def test_the_address_of_the_repository_is_in_one_place(monkeypatch):
     address = site_links.repository().removeprefix("https://github.com/")
     places = [name for name in tracked() if address in (ROOT / name).read_bytes().decode("utf-8", "ignore")]
     assert places == ["tools/site_links.py"]
+    for name in ("README.md", "CONTRIBUTING.md", "docs/site/index.md"):  # which say that it is none that one can visit
+        assert "placeholder" in (ROOT / name).read_text(encoding="utf-8")
     monkeypatch.setenv("TREG_EDU_REPOSITORY", "https://github.com/somebody/course/")
     assert all("somebody/course" in each for each in site_notebooks.run_addresses("01_x").values() if each.startswith("http"))
 

@@ -11,7 +11,7 @@ CITATION = re.compile(r"([A-Z][\w’]+)(?:(?:,? (?:&|and) [A-Z]\w+)|(?:, [A-Z]\w
 
 
 def repository() -> str:
-    """The address of the repository, here alone; a workflow names its own."""
+    """The address of the repository, here alone: a placeholder, until the repository is published.  A workflow names its own."""
     return os.environ.get("TREG_EDU_REPOSITORY", "https://github.com/treg-edu/treg_edu").rstrip("/")
 
 
