@@ -100,7 +100,7 @@ def keep(
     name: Annotated[str, typer.Argument(help=f"Of {', '.join(STUDIES)}.")],
     out: Annotated[Path, typer.Option(help="Folder in which the study has run.")] = Path("out"),
 ) -> None:
-    """Put the results of a study where those that ship are, for the notebooks: rows without pictures, and the report."""
+    """Put the results of a study into data/results, for the notebooks: rows without pictures, and the report."""
     from treg_edu.experiments import stored
 
     print(stored.keep(name, out))
