@@ -149,7 +149,7 @@ def test_exercises_are_folded_and_hints_and_solutions_are_behind_a_click(name):
     assert re.findall(r'href="solutions/\w+\.html#solution-(\d+)"', text) == [str(number) for number in numbers]
     outside = re.sub(r'<details class="exercise".*?(?=<details class="exercise"|</section>)', "", text, flags=re.S)
     assert "your turn" in text.replace("</span>", "") and "your turn" not in outside
-    hinted = [check for check in site_notebooks.all_hints() if f"check_{check}" in re.sub(r"<[^>]+>", "", text)]
+    hinted = [check for check in site_notebooks.all_hints() if f"check_{check}(" in re.sub(r"<[^>]+>", "", text)]
     assert len(re.findall(r'<details class="hint">', text)) == 3 * len(hinted)
     assert f"notebooks/solutions/{stem}.html" in PAGES
 
