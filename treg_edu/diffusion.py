@@ -172,7 +172,7 @@ def guided_noises(
     """(ε̂, what renoises): the noise that Tweedie's estimate takes out, and the noise that the step to the next level puts in.
 
     "cfg": ε̂ of `guide` both times.  "cfg++": ε̂ and ε_∅, the null text's own estimate, so that ẑ₀ moves along the text and the noise does
-    not leave what the network knows; ω is then small, 0 to 1, and 0.6 does what CFG does at about 7.5      (Chung et al. 2025, CFG++)
+    not leave what the network knows; ω is then from 0 to 1; in 50 steps 0.6 does what CFG does at about 7.5      (Chung et al. 2025, CFG++)
 
     Arguments and shapes as in `guided_noise`.
     """
