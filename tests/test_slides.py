@@ -118,6 +118,11 @@ def test_prose_is_cut_between_sentences():
     assert slides.lead("## A\n\n" + sentence * 40).count("This") == slides.LONGEST // len(sentence)
 
 
+def test_a_caption_does_not_end_with_the_word_before_a_colon():
+    right = "Right: " + "what is too long " * 20
+    assert slides.caption(f"**Figure 1.** Two. Left: one thing. {right}.") == "**Figure 1.** Two. Left: one thing."
+
+
 def test_links_to_other_files_become_their_words():
     assert (
         slides.prose("[here](../docs/x.md#y), [there](https://a.b) and ![i](data:x)")["source"]

@@ -227,9 +227,9 @@ def items(paragraph: str) -> list[str]:
     return [each.strip("\n") for each in re.split(r"(?m)^(?=[-*] )", paragraph) if each.strip()]
 
 
-def sentences(text: str, longest: int) -> str:
+def sentences(text: str, longest: int, ends: str = ".!?:") -> str:
     """The first sentences, as many as fit; one at least."""
-    parts = re.split(r"(?<=[.!?:])\s+(?=[A-Z*$`(])", text)
+    parts = re.split(rf"(?<=[{ends}])\s+(?=[A-Z*$`(])", text)
     kept = parts[:1]
     for each in parts[1:]:
         if sum(map(len, kept)) + len(each) > longest:
@@ -244,7 +244,7 @@ def caption(text: str, figure: int = 0) -> str:
     captions = [each for each in paragraphs(text) if each.startswith("**Figure")]
     if first in captions:
         first = captions[min(figure, len(captions) - 1)]
-    return sentences(first, LONGEST * 2 // 3) if first and not first.startswith(("#", "$$", "|", "**Exercise", "- ")) else ""
+    return sentences(first, LONGEST * 2 // 3, ends=".!?") if first and not first.startswith(("#", "$$", "|", "**Exercise", "- ")) else ""
 
 
 # As HTML
