@@ -135,7 +135,7 @@ def check_trust(attempt: Attempt) -> None:
         cases.append((f"ᾱ = {alpha_bar}, v = {variance}, s² = {of_data}", (a, variance, of_data), weight_of(a, variance, of_data)))
     mistakes = {
         "This is the weight of ẑ₀, not that of the data": lambda a, v, s: 1 - weight_of(a, v, s),
-        "You took the prior's variance v for that of z₀ given z_t": lambda a, v, s: v / (v + s) * a / a,
+        "You took the prior's variance v for that of z₀ given z_t": lambda a, v, s: torch.full_like(a, v / (v + s)),
         "You took the noise's variance 1 − ᾱ for that of z₀ given z_t": lambda a, v, s: (1 - a) / (1 - a + s),
         "This is TReg's weight": lambda a, v, s: a,
         "You weighted by deviations; weights go with variances": lambda a, v, s: 1 / (1 + (1 / weight_of(a, v, s) - 1).sqrt()),
@@ -203,8 +203,8 @@ def check_evidence_gradient(attempt: Attempt) -> None:
     for i, (k, d, sigma) in enumerate([(2, 4, 0.5), (1, 3, 0.2), (5, 3, 1.0)]):
         A, root, m, y = normal(k, d, seed=470 + i), normal(d, d, seed=480 + i), normal(d, seed=490 + i), normal(k, seed=500 + i)
         C = root @ root.T / d + 0.5 * torch.eye(d)
-        inside = A @ C @ A.T + sigma**2 * torch.eye(k)
-        cases.append((f"{k} measured of {d} numbers, σ = {sigma}", (A, C, m, y, sigma), A.T @ torch.linalg.solve(inside, y - A @ m)))
+        right = A.T @ torch.linalg.solve(around(A, C, sigma), y - A @ m)
+        cases.append((f"{k} measured of {d} numbers, σ = {sigma}", (A, C, m, y, sigma), right))
     mistakes = {
         "This is the gradient of the misfit at m: it forgets that z varies around m": lambda A, C, m, y, s: A.T @ (y - A @ m) / s**2,
         "The sign is the other way round": lambda A, C, m, y, s: -A.T @ torch.linalg.solve(around(A, C, s), y - A @ m),

@@ -17,12 +17,6 @@ __all__ = ["differences", "guidance_along", "orientations_along", "ranked_texts"
 COLOURS = ("tab:blue", "tab:red", "0.35", "tab:orange")
 
 
-def inside(ticks: ArrayLike, limits: tuple[float, float]) -> list[float]:
-    """The ticks between the ends of an axis."""
-    low, high = sorted(limits)
-    return [float(tick) for tick in np.asarray(ticks) if low <= tick <= high]
-
-
 @own_style()
 def guidance_along(curves: Mapping[str, tuple[Sequence[int], ArrayLike]], levels: Mapping[str, float]) -> Figure:
     """Guidance scales along a run.  curves: {label: (timesteps, ω at each)}.  levels: {name: ω}, drawn as lines across."""
@@ -35,7 +29,6 @@ def guidance_along(curves: Mapping[str, tuple[Sequence[int], ArrayLike]], levels
         axes.annotate(name, (0, omega), xytext=(4, 4), textcoords="offset points", xycoords=axes.get_yaxis_transform())
     axes.invert_xaxis()
     axes.set_ylim(bottom=0)
-    axes.set_yticks(inside(axes.get_yticks(), axes.get_ylim()))
     name_axes(axes, TIME, "ω of the same CFG step")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -59,7 +52,7 @@ def differences(rows: Mapping[str, Mapping[str, tuple[ArrayLike, tuple[float, fl
             axes.plot(np.asarray(values), np.full(len(np.asarray(values)), place + 0.18), "o", color="tab:blue", markersize=5, alpha=0.45)
             axes.errorbar(mean, place - 0.12, xerr=[[mean - low], [high - mean]], fmt="ok", markersize=6, capsize=4, linewidth=1.8)
         axes.set_xlabel(measure)
-        axes.set_xticks(inside(MaxNLocator(4).tick_values(*axes.get_xlim()), axes.get_xlim()))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     grid[0].set_yticks(range(len(rows)), list(rows))
     grid[0].set_ylim(len(rows) - 0.5, -0.5)
     return figure

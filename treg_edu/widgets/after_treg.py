@@ -7,7 +7,7 @@ import torch
 
 from .. import checks, figures, images
 from ..consistency import pixel_step, pixel_step_nonlinear
-from ..diffusion import Step, guided_noises, tweedie
+from ..diffusion import Step, add_noise, guided_noises, tweedie
 from ..noise import Seed, generators, normal
 from ..operators import is_linear, misfit
 from ..priors import LatentDiffusion
@@ -88,7 +88,7 @@ def slots(
         share, kept = weight(alpha_bar_prev), memory(alpha_bar_prev)
         z0 = share * prior.encode(x_hat) + (1 - share) * z0
         fresh = normal(draws, shape, prior.device, prior.dtype)
-        z_next = alpha_bar_prev.sqrt() * z0 + (1 - alpha_bar_prev).sqrt() * (kept * put_back + (1 - kept**2).sqrt() * fresh)
+        z_next = add_noise(z0, kept * put_back + (1 - kept**2).sqrt() * fresh, alpha_bar_prev)
         x_hat = (prior.decode(z0) if t_prev < 0 else x_hat).clamp(0, 1)
         yield Step(index, t, z_t, z0, z_next, null, x_hat, misfit(operator, x_hat, y))
         z_t = z_next
