@@ -248,8 +248,8 @@ def test_the_slots_as_they_stand_at_first_are_treg(prior):
             seed=3,
         )
         for step, other in zip(ours, treg, strict=True):
-            torch.testing.assert_close(step.z_next, other.z_next, rtol=0, atol=1e-5)
-            torch.testing.assert_close(step.x_hat, other.x_hat, rtol=0, atol=1e-5)
+            torch.testing.assert_close(step.z_next, other.z_next, rtol=0, atol=1e-4)
+            torch.testing.assert_close(step.x_hat, other.x_hat, rtol=0, atol=1e-4)
 
 
 SOLVING = [widgets.quickstart, widgets.ddim, widgets.text_regularization, widgets.negation, widgets.solver]

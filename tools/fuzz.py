@@ -29,7 +29,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fuzz_cases
@@ -44,7 +44,7 @@ Target = Callable[[fuzz_cases.Case], object]
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one case: seconds, and bytes of memory."""
+    """Of one case: seconds, and bytes of memory beyond those of the process that forks for it."""
 
     seconds: float = 60.0
     most: int = 4 * 2**30
@@ -169,6 +169,7 @@ def kept(at: Path, folder: Path, case: fuzz_cases.Case) -> None:
 
 def forked(seed: int, batch: list[int], target: Target, keep: Path | None, limits: Limits) -> Iterator[dict]:
     """`try_case` for each of a batch, in one child.  Ends early where a case kills the child, or has to be stopped."""
+    limits = replace(limits, most=limits.most + resident())  # the child begins with all that this process holds
     reading, writing = os.pipe()
     sys.stdout.flush(), sys.stderr.flush()
     pid = os.fork()
@@ -211,7 +212,7 @@ def clock(pid: int | str = "self") -> float:
     return time.monotonic() - waited
 
 
-def resident(pid: int) -> int:
+def resident(pid: int | str = "self") -> int:
     """How many bytes of memory a process holds."""
     with contextlib.suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
