@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# THREADS is the Makefile's: one thread in each of two workers, or two threads in one.
+# THREADS is the Makefile's: of each of two workers.
 SETTINGS = {
     "native": {"THREADS": "1"},
     "two-threads": {"THREADS": "2"},
