@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Extra words for pip, e.g. PIP_ARGS="--extra-index-url URL" to prefer a CPU-only build of torch.
 PIP_ARGS ?=
+# Extra words for JupyterLab, e.g. LAB_ARGS=--allow-root in a container.
+LAB_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -111,7 +113,7 @@ test-wheel: wheel ## install the wheel into an empty environment elsewhere, and 
 	@PIP_ARGS="$(PIP_ARGS)" $(BIN)/python tools/check_wheel.py
 
 lab: $(STAMP) ## open a working copy of the course in JupyterLab: treg-course/, which git ignores
-	@$(BIN)/treg-edu lab
+	@$(BIN)/treg-edu lab $(LAB_ARGS)
 
 notebooks: $(STAMP) ## execute every notebook from the top and save its outputs
 	@$(OFFLINE) $(BIN)/python tools/run_notebooks.py $(NOTEBOOKS)
