@@ -61,7 +61,7 @@ def posed(kind):
 def test_the_factors_make_the_operator(kind):
     """A = U S Vᵀ, Uᵀ and Vᵀ are the adjoints of U and V, UᵀA = S Vᵀ, and V keeps lengths where s is not 0."""
     operator, size, x, y = posed(kind)
-    found, atol = svd(operator, y, size), 2e-6 if kind in THEIRS else 1e-12  # some of theirs hold their factors in float32
+    found, atol = svd(operator, y, size), 1e-5 if kind in THEIRS else 1e-12  # some of theirs hold their factors in float32
     spectrum = found.V_adjoint(x)
     torch.testing.assert_close(found.U(found.s * spectrum), y, rtol=0, atol=atol)
     torch.testing.assert_close(found.U_adjoint(y), found.s * spectrum, rtol=0, atol=atol)

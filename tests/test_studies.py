@@ -180,7 +180,7 @@ def test_negation_early_and_late(prior):
     def moved(**when):
         """At which steps the null text was."""
         nulls = [prior.embed_text("").expand(2, -1, -1)] + [step.null_embedding for step in walk(prior, steps=4, negation="hidden", **when)]
-        return [not torch.equal(before, after) for before, after in zip(nulls, nulls[1:])]
+        return [not torch.allclose(before, after, rtol=0, atol=1e-4) for before, after in zip(nulls, nulls[1:])]  # it moves by 1e-3
 
     assert moved(**negation.WHEN["early"]) == [True, True, False, False]
     assert moved(**negation.WHEN["late"]) == [False, False, True, True]
