@@ -8,6 +8,8 @@ from deepinv_reference import deepinv
 
 from treg_edu import bench
 
+pytestmark = pytest.mark.once
+
 
 def test_ratio_of_two_sleeps():
     assert bench.ratio(lambda: time.sleep(0.02), lambda: time.sleep(0.01), repetitions=3) == pytest.approx(2, rel=0.3)

@@ -26,6 +26,8 @@ from treg_edu.experiments import accuracy, other_class, phase, quick, settings
 from treg_edu.training import corpus as corpus_of_training
 from treg_edu.training import evaluate, recipes
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 SOLVING = sys.modules["treg_edu.cli.solve"]  # the package gives this name to the command
 FAST = ["--prompt", "fox", "--steps", "2", "--seeds", "2"]

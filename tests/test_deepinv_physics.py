@@ -10,6 +10,8 @@ from deepinv_reference import deepinv
 
 import treg_edu as te
 
+pytestmark = pytest.mark.once
+
 physics = deepinv.physics
 
 

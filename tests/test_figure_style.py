@@ -21,6 +21,8 @@ from PIL import Image
 
 from treg_edu import figures, operators, widgets
 
+pytestmark = pytest.mark.once
+
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.rand(5, 3, 64, 64, generator=GENERATOR)
 RISING = torch.linspace(0.1, 0.9, 5)

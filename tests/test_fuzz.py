@@ -20,6 +20,8 @@ import fuzz_cases
 import fuzz_pictures
 from PIL import Image
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 LINE = "error: sigma: got -1, expected a number of at least 0"
 

@@ -12,6 +12,8 @@ from transformers import AutoModel
 from treg_edu import files
 from treg_edu.training import clip, lite, recipes
 
+pytestmark = pytest.mark.once
+
 STAGES = ((16, 1, 3), (24, 2, 3), (40, 2, 5), (80, 2, 3), (112, 1, 5), (192, 2, 5), (320, 1, 3))  # channels, stride, kernel
 
 

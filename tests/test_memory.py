@@ -11,6 +11,8 @@ import torch
 import treg_edu as te
 from treg_edu import memory
 
+pytestmark = pytest.mark.once
+
 PAGE = Path(__file__).parents[1] / "docs" / "stable_diffusion.md"
 
 

@@ -14,6 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from nbval_numbers import NUMBER, pictures_of, text_fault
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 
 TABLE = "          PSNR, dB   misfit\nblur         21.05     0.99\nbox           9.99     1.00\n"

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from treg_edu import files
 from treg_edu.training import clip, data, phrases
 
+pytestmark = pytest.mark.once
+
 NOUNS = """  1 This software and database is being provided to you
 00000001 05 n 02 wood_dog 0 reynard 0 001 @ 00000009 n 0000 | a red animal with a bushy tail; "the fox ran"
 00000002 13 n 01 tart 0 000 | a pastry that holds fruit; often sweet

@@ -91,6 +91,7 @@ def test_the_card_tells_the_samples(prior, judge):
     assert (moved <= 2).sum() >= 7
 
 
+@pytest.mark.once
 def test_what_was_trained_on_is_found_and_counts_as_a_copy(judge):
     x, _ = images.load("train")
     noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -105,6 +106,7 @@ def test_paraphrases_are_of_labels_that_the_corpus_has():
     assert dict(zip(texts, labels))["a puppy's head"] == "dog face"
 
 
+@pytest.mark.once
 def test_sets_are_compared_by_as_many_of_each(prior, judge, monkeypatch):
     """With held-out images for samples, the distance of the samples is that of a set to itself: below that of any other."""
     monkeypatch.setattr(evaluate, "draw", lambda prior, prompts, steps: images.load("heldout")[0][: len(prompts)])

@@ -13,6 +13,8 @@ import pytest
 
 from treg_edu import files, images
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = [sys.executable, "-m", "treg_edu.cli"]
 BRIEF = ["--steps", "1", "--seeds", "1"]

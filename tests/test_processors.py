@@ -8,6 +8,8 @@ from pathlib import Path
 import processors
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = "=== 7 passed in 1.50s ==="
 

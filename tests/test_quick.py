@@ -10,6 +10,8 @@ import torch
 from treg_edu import images, operators
 from treg_edu.experiments import arms, common, phase, quick
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def fast(prior, monkeypatch):

@@ -19,6 +19,8 @@ from treg_edu.experiments.arms import OF_STUDIES, Arm
 from treg_edu.experiments.measurements import Measurement
 from treg_edu.experiments.runner import BASELINE, DDIM, Options, Study
 
+pytestmark = pytest.mark.once
+
 HERE = Path(__file__).parent
 BOXES = Measurement("boxes", sigma=0.02)
 ARMS = [

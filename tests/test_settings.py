@@ -16,6 +16,8 @@ from treg_edu.experiments import coordinates, search, settings, study
 from treg_edu.operators import FourierMagnitude, SuperResolution
 from treg_edu.solvers.common import NONLINEAR
 
+pytestmark = pytest.mark.once
+
 FAST = {"steps": 2, "guidance_scale": 4.0, "null_prompt": "", "every": 1, "until": 1.0, "negation": None}
 VARIED = {
     "guidance_scale": ({"guidance_scale": 1.0}, {"guidance_scale": 2.0}),

@@ -22,6 +22,8 @@ from treg_edu.training import clip, data, loop, recipes, redraw, unet, vae
 from treg_edu.training import corpus as corpora
 from treg_edu.training import prior as prior_files
 
+pytestmark = pytest.mark.once
+
 CORPUS = files.data_folder() / "images" / "emoji.parquet"
 
 RUN = """
