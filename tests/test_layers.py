@@ -11,7 +11,7 @@ LEVELS = [
     {"files", "noise", "bare_pictures"},
     {"operators"},
     {"phase_retrieval", "metrics", "images"},
-    {"priors"},
+    {"priors", "photographs"},
     {"judge", "diffusion"},
     {"consistency", "likelihood", "negation"},
     {"solvers"},

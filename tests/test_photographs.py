@@ -7,7 +7,8 @@ import pytest
 import tiny_world
 from PIL import Image
 
-from treg_edu.experiments import photographs, pictures, report
+from treg_edu import photographs
+from treg_edu.experiments import pictures, report
 from treg_edu.experiments.arms import Arm
 from treg_edu.experiments.measurements import Measurement
 from treg_edu.experiments.runner import BASELINE, DDIM, Study

