@@ -12,7 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := dev,train,lcm
 SITE_STAMP := $(VENV)/.installed-site
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb))
+PLAYGROUND_STAMP := $(VENV)/.installed-playground
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb notebooks/solutions/*.ipynb))
 
 # glibc otherwise returns every large tensor to the kernel and faults its pages in anew, at every step of a training on CPU.
 export MALLOC_MMAP_THRESHOLD_ := 4294967296
@@ -27,13 +28,17 @@ OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 THREADS ?= 1
 PYTEST := OMP_NUM_THREADS=$(THREADS) OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
+HOST ?= 127.0.0.1
+PORT ?= 8866
+BASE_URL ?= /
+
 COUNT ?= 1000
 SEED ?= 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-code test-notebooks test-processors test-browser test-browser-lab test-browser-slides test-browser-site site test-site test-nbgrader lint types fuzz wheel test-wheel lab notebooks bench clean
+.PHONY: help install demo test test-code test-notebooks test-processors test-browser test-browser-lab test-browser-slides test-browser-site test-browser-playground playground site test-site test-nbgrader lint types fuzz wheel test-wheel lab notebooks bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,7 +68,7 @@ test-notebooks: $(STAMP)
 test-processors: $(STAMP) ## do so as on other processors: SETTING=native, two-threads, avx2, default, or all in turn
 	@$(BIN)/python tools/processors.py $(SETTING)
 
-test-browser: test-browser-lab test-browser-slides test-browser-site ## open every notebook in JupyterLab, every deck of slides and every page of the site in headless Chromium, which has to be installed
+test-browser: test-browser-lab test-browser-slides test-browser-site test-browser-playground ## open every notebook in JupyterLab, every deck of slides, every page of the site and the playground in headless Chromium, which has to be installed
 
 test-browser-lab: $(STAMP)
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser]"
@@ -76,6 +81,18 @@ test-browser-slides: $(STAMP)
 test-browser-site: site
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser,site]"
 	@$(OFFLINE) $(PYTEST) --dist load tests/browser/test_site.py
+
+test-browser-playground: $(PLAYGROUND_STAMP)
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),browser,playground]"
+	@$(OFFLINE) $(BIN)/python -m pytest -q tests/browser/test_playground.py
+
+$(PLAYGROUND_STAMP): $(STAMP)
+	@echo "installing what serves the playground"
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS),playground]"
+	@touch $@
+
+playground: $(PLAYGROUND_STAMP) ## serve a page where visitors try the solvers: HOST=127.0.0.1 PORT=8866 BASE_URL=/
+	@$(OFFLINE) $(BIN)/treg-edu playground --host $(HOST) --port $(PORT) --base-url $(BASE_URL)
 
 $(SITE_STAMP): $(STAMP)
 	@echo "installing what builds the site"

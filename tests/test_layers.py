@@ -18,6 +18,7 @@ LEVELS = [
     {"costs", "memory", "figures", "exercises", "tables"},
     {"experiments", "training", "pipeline", "deepinv"},
     {"bench", "widgets"},
+    {"playground"},
     {""},  # the package itself
     {"cli"},
 ]

@@ -13,7 +13,7 @@ MAP = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
 QUIZ = (ROOT / "docs" / "quiz.md").read_text(encoding="utf-8")
 PLANS = {"Six": 6, "Twelve": 12}
 IN_CLASS = 70  # of 90 minutes; ten at each end are for homework
-NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
 def section(title):

@@ -26,7 +26,9 @@ CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
 (CONDA_PIP,) = [line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)]
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = {canonicalize_name(Requirement(line).name): Requirement(line) for line in sum(EXTRAS.values(), PROJECT["dependencies"])}
-ON_DEMAND = {canonicalize_name(Requirement(line).name) for line in EXTRAS["browser"] + EXTRAS["site"] + EXTRAS["teach"]}
+ASKED_FOR = ("browser", "playground", "site", "teach")
+"""The extras that a target of the Makefile installs when it is called."""
+ON_DEMAND = {canonicalize_name(Requirement(line).name) for extra in ASKED_FOR for line in EXTRAS[extra]}
 
 
 def pins():
@@ -69,7 +71,7 @@ def test_direct_dependency_is_pinned_and_installed_as_pinned(name):
 
 def test_conda_installs_what_make_installs():
     (wanted,) = re.findall(r"^EXTRAS := (.+)$", MAKEFILE, flags=re.M)
-    assert set(wanted.split(",")) == set(EXTRAS) - {"browser", "site", "teach"}
+    assert set(wanted.split(",")) == set(EXTRAS) - set(ASKED_FOR)
     assert '-c constraints.txt -e ".[$(EXTRAS)]"' in MAKEFILE
     assert CONDA_PIP == ["-c constraints.txt", f"-e .[{wanted}]"]
 

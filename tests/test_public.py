@@ -71,7 +71,7 @@ def test_what_is_public_is_annotated_and_described(name):
 
 NAMES = [each.name for each in pkgutil.walk_packages(treg_edu.__path__, "treg_edu.")]
 COMMANDS = [name for name in NAMES if name.startswith("treg_edu.cli.")]  # called by their options, not by name
-EMPTY = ["treg_edu.experiments", "treg_edu.training"]  # packages without names of their own
+EMPTY = ["treg_edu.experiments", "treg_edu.playground", "treg_edu.training"]  # packages without names of their own
 LISTING = [name for name in NAMES if name not in COMMANDS + EMPTY]
 
 

@@ -12,7 +12,7 @@ from treg_edu import cli
 from treg_edu.cli import course, slides
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
 PICTURE = v4.new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "a figure"})
 TABLE = v4.new_output("display_data", {"text/html": "<table></table>", "text/plain": "a table"})
 

@@ -14,6 +14,7 @@ import treg_edu as te
 from treg_edu import bench, cli, files, images
 from treg_edu import judge as judges
 from treg_edu.experiments import common, quick, runner
+from treg_edu.playground import server
 from treg_edu.training import evaluate, loop, recipes
 
 MOST_STEPS = 2
@@ -49,7 +50,7 @@ def warm() -> Callable[[Case], None]:
     once(prior, judge)
     for function, by in {load_prior: prior_held, load_judge: judge_held, solve: briefly}.items():
         replace(function, by)
-    for begins in (common.solve_arms, runner.solve, loop.fit, bench.run, evaluate.run):
+    for begins in (common.solve_arms, runner.solve, loop.fit, bench.run, evaluate.run, server.run):
         replace(begins, enough)
     subprocess.call = lambda *_, **__: 0  # JupyterLab, of `treg-edu lab`
     program = typer.main.get_command(cli.app)

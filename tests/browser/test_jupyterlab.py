@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUN = 600  # seconds that the cells of one notebook may take
 SWITCHES = [

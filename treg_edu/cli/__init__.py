@@ -10,6 +10,7 @@ import typer
 from .. import __version__
 from . import course
 from .errors import Program
+from .playground import playground
 from .solve import solve
 from .studies import bench, demo, experiment_app
 from .train import train_app
@@ -36,7 +37,7 @@ def program(
     """The options of `treg-edu` itself."""
 
 
-for command in (demo, solve, course.course, bench):
+for command in (demo, solve, course.course, playground, bench):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(course.lab)
 app.add_typer(experiment_app, name="experiment")

@@ -66,7 +66,7 @@ def assignment_files() -> dict[str, bytes]:
     """{name in a tree of nbgrader: content}: `source/NAME/NAME.ipynb` of each notebook that has exercises, and nbgrader_config.py."""
     found = {"nbgrader_config.py": CONFIG.encode()}
     folder = files.shipped("notebooks")
-    for path in sorted(folder.glob("*.ipynb")):
+    for path in sorted(folder.glob("[0-9]*.ipynb")):
         solved = folder / "solutions" / path.name
         if solved.exists():
             made = assignment(path.stem, read_notebook(path), read_notebook(solved))

@@ -113,7 +113,8 @@ def shipped_files(solutions: bool) -> dict[str, bytes]:
     """
     notebooks, data, docs = files.shipped("notebooks"), files.shipped("data"), files.shipped("docs")
     found = {}
-    for path in sorted([*notebooks.glob("*.md"), *notebooks.glob("*.ipynb"), *(notebooks.glob("solutions/*.ipynb") if solutions else [])]):
+    answers = notebooks.glob("solutions/*.ipynb") if solutions else []
+    for path in sorted([*notebooks.glob("*.md"), *notebooks.glob("[0-9]*.ipynb"), *answers]):
         name = path.relative_to(notebooks)
         up = b"../" * (len(name.parts) - 1)
         content = path.read_bytes()

@@ -113,7 +113,7 @@ def deck_files() -> dict[str, bytes]:
 
     found = shown_by()
     folder, items = files.shipped("notebooks"), []
-    for path in sorted(folder.glob("*.ipynb")):
+    for path in sorted(folder.glob("[0-9]*.ipynb")):
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), 4)
         title = source_of(notebook["cells"][0]).splitlines()[0].lstrip("# ")
         found[f"{path.stem}.html"] = html(title, slides_of(notebook)).encode()

@@ -17,6 +17,7 @@ from ..solvers import treg
 
 __all__ = [
     "LINEAR",
+    "NOISE_SEED",
     "NONLINEAR",
     "SIGMA",
     "Cancelled",
@@ -32,6 +33,7 @@ __all__ = [
     "picture_menu",
     "text_field",
     "thinned",
+    "told",
     "walk",
 ]
 
@@ -64,12 +66,13 @@ class Panel:
 
     A solve runs in a thread, so that the kernel stays free and its interrupt works; one runs at a time. Errors show as text.
 
-    solve(cancelled, progress) → Figure; it should stop early when cancelled() is true, and report progress(done, total).
+    solve(cancelled, progress) → Figure, None where it shows its answer itself; it should stop early when cancelled() is true, and report
+    progress(done, total).
     """
 
     _running: "Panel | None" = None  # the panel that solved last: of all panels one solves at a time
 
-    def __init__(self, controls: Iterable[w.Widget], solve: Callable[[Cancelled, Progress], Figure]) -> None:
+    def __init__(self, controls: Iterable[w.Widget], solve: Callable[[Cancelled, Progress], Figure | None]) -> None:
         self._solve, self._thread, self._cancel = solve, threading.Thread(), threading.Event()
         self.start, self.stop = w.Button(description="Solve", button_style="primary"), w.Button(description="Cancel", disabled=True)
         self.bar, self.status, self.picture = w.IntProgress(layout={"width": "200px"}), w.Label(), w.Image(format="png")
@@ -94,7 +97,8 @@ class Panel:
 
     def _work(self) -> None:
         try:
-            show(self.picture, self._solve(self._cancel.is_set, self._progress))
+            if figure := self._solve(self._cancel.is_set, self._progress):
+                show(self.picture, figure)
             self.status.value = "cancelled" if self._cancel.is_set() else "done"
         except Exception as error:  # a panel has nowhere else to say it
             self.status.value = told(error)

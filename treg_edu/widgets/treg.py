@@ -27,7 +27,7 @@ from .base import (
     walk,
 )
 
-__all__ = ["solver", "solver_figure"]
+__all__ = ["grey", "solver", "solver_figure"]
 
 
 def solver(prior: LatentDiffusion, name: str = "fox") -> Panel:
@@ -63,12 +63,12 @@ def solver_figure(
     x_hat = estimates[-1:]
     pictures = {"truth x": x, "measured: y": y, "reconstructed: x̂": x_hat, "A(x̂), to compare with y": operator.A(x_hat)}
     if isinstance(operator, operators.FourierMagnitude):
-        of_x, of_x_hat = _grey(y), _grey(operator.A(x_hat))
+        of_x, of_x_hat = grey(y), grey(operator.A(x_hat))
         pictures = {"truth x": x, "measured: y, log₁₀": of_x, "reconstructed: x̂": x_hat, "A(x̂), to compare with y, log₁₀": of_x_hat}
     misfit = {step.t: step.misfit[sample].item() for step in steps if step.misfit is not None}
     return figures.solver({title: each[0] for title, each in pictures.items()}, estimates, [step.t for step in shown], misfit, sigma)
 
 
-def _grey(magnitude: torch.Tensor) -> torch.Tensor:
+def grey(magnitude: torch.Tensor) -> torch.Tensor:
     """Magnitudes from 1e-3 to 10 as greys from 0 to 1: what can be seen of |F P x|.  magnitude, returned: (B, C, H, W)."""
     return (log_magnitude(magnitude, floor=1e-3) + 3) / 4
