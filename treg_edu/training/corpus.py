@@ -26,7 +26,7 @@ from .data import packed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["build", "slug"]
+__all__ = ["CANVAS", "build", "drawn", "row_of", "slug"]
 
 Concept = Mapping[str, Any]
 
@@ -146,6 +146,18 @@ def render(svg: str) -> np.ndarray | None:
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
 
 
+def drawn(svg: str) -> np.ndarray:
+    """As `render`, of a document that is to be drawable."""
+    pixels, why = None, "resvg cannot draw it"
+    try:
+        pixels = render(svg)
+    except ValueError as error:
+        why = str(error)
+    if pixels is None:
+        checks.fail("svg", f"{svg[:200]!r} ({why})", "a document that resvg draws")
+    return pixels
+
+
 def build(folder: str | Path, seed: int = 0) -> "pd.DataFrame":
     """The corpus as a DataFrame: image, label, keywords, style, concept, group, split, licence.
 
@@ -161,7 +173,7 @@ def build(folder: str | Path, seed: int = 0) -> "pd.DataFrame":
         kept = _distinct({style: _picture(draw[style](concept)) for style in PACKAGES})
         held_out = generator.integers(len(kept)) if len(kept) >= MIN_STYLES_TO_HOLD_OUT else None
         for index, (style, pixels) in enumerate(kept.items()):
-            rows.append(_row(concept, style, pixels, PACKAGES[style][1], "heldout" if index == held_out else "train"))
+            rows.append(row_of(concept, style, pixels, PACKAGES[style][1], "heldout" if index == held_out else "train"))
     return pd.DataFrame(rows)
 
 
@@ -179,7 +191,7 @@ def build_further(folder: str | Path, corpus: "pd.DataFrame") -> "pd.DataFrame":
         for concept in concepts(folder):
             pixels = _picture(draw(concept))
             if pixels is not None and not any((concept["label"], each) in held_out for each in editions_of):
-                rows.append(_row(concept, style, pixels, licence, "train"))
+                rows.append(row_of(concept, style, pixels, licence, "train"))
     return pd.DataFrame(rows)
 
 
@@ -202,7 +214,7 @@ def build_redrawn(folder: str | Path, corpus: "pd.DataFrame", seed: int = 0) -> 
         for way in redraw.WAYS:
             pixels = _picture(way(svg, generator))
             if pixels is not None:
-                rows.append(_row(concept, row.style, pixels, row.licence, "train"))
+                rows.append(row_of(concept, row.style, pixels, row.licence, "train"))
     return pd.DataFrame(rows)
 
 
@@ -220,7 +232,8 @@ def _distinct(pictures: Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray
     return kept
 
 
-def _row(concept: Concept, style: str, pixels: np.ndarray, licence: str, split: str) -> dict[str, Any]:
+def row_of(concept: Concept, style: str, pixels: np.ndarray, licence: str, split: str) -> dict[str, Any]:
+    """A row of a corpus.  concept: its label, keywords and group.  pixels: (64, 64, 3) uint8."""
     from PIL import Image
 
     png = io.BytesIO()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from .. import files
+from .. import checks, files
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -57,14 +57,19 @@ def fit(
     batch: Callable[[torch.Generator], Sequence[torch.Tensor]],
     out: str | Path,
     *,
-    minutes: float,
+    minutes: float | None = None,
+    steps: int | None = None,
     peak: float,
     decay: float = 0.999,
     weight_decay: float = 0.01,
     seed: int = 0,
     checkpoint_every: float = 60,
+    progress: bool = True,
 ) -> dict[str, float]:
-    """Train `model` for `minutes` of computing (`computing_clock`), and leave the exponential moving average of its weights in it.
+    """Train `model`, and leave the exponential moving average of its weights in it.
+
+    How long: either `minutes` of computing (`computing_clock`), in bf16 where that is fast; or so many `steps`, always in float32, so that
+    the same machine finds the same weights again, however busy it is.
 
     model: a module whose forward takes tensors and returns the loss.  batch(generator) → those tensors, drawn from a CPU generator
     that depends on the seed, the process and the step alone, so that a resumed run sees what the uninterrupted one would have.
@@ -77,8 +82,12 @@ def fit(
     from diffusers.training_utils import EMAModel
     from tqdm.auto import tqdm
 
+    checks.expect((minutes is None) != (steps is None), "steps", f"{steps} and minutes {minutes}", "one of the two")
+    of_time = steps is None
+    total = checks.number("minutes", minutes, least=0) * 60 if of_time else checks.integer("steps", steps)
     process()  # before the accelerator, which takes its device from there
-    accelerator = Accelerator(mixed_precision="bf16" if has_bf16() else "no")
+    accelerator = Accelerator(mixed_precision="no")  # it has one precision in a process; ours is that of each training
+    in_bf16 = of_time and has_bf16()
     optimizer = torch.optim.AdamW(model.parameters(), peak, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
     model, optimizer = accelerator.prepare(model, optimizer)
     bare = accelerator.unwrap_model(model)
@@ -87,18 +96,18 @@ def fit(
     path = Path(out) / "checkpoint.safetensors"
     state = _load(path, bare, optimizer, ema) if path.exists() else {"step": 0, "seconds": 0.0, "loss": math.nan}
 
-    total, saved = minutes * 60, state["seconds"]
-    bar = tqdm(total=round(total), initial=round(state["seconds"]), unit="s", desc=Path(out).name, mininterval=5,
-               disable=not accelerator.is_main_process)  # fmt: skip
+    done, saved = "seconds" if of_time else "step", state["seconds"]
+    bar = tqdm(total=round(total), initial=round(state[done]), unit="s" if of_time else " steps", desc=Path(out).name, mininterval=5,
+               disable=not (progress and accelerator.is_main_process))  # fmt: skip
     model.train()
-    while state["seconds"] < total:
+    while state[done] < total:
         started = computing_clock()
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(state["seconds"] / total, peak)
+            group["lr"] = learning_rate(state[done] / total, peak)
         rank, ranks = accelerator.process_index, accelerator.num_processes
         generator = torch.Generator().manual_seed((seed * 1_000_003 + state["step"]) * ranks + rank)
         tensors = [tensor.to(accelerator.device) for tensor in batch(generator)]
-        with accelerator.autocast():
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=in_bf16):
             value = model(*tensors)
         accelerator.backward(value)
         accelerator.clip_grad_norm_(bare.parameters(), 1.0)
@@ -113,7 +122,7 @@ def fit(
         spent = accelerator.reduce(torch.tensor(computing_clock() - started, device=accelerator.device), "mean").item()
         state["loss"] = value if math.isnan(state["loss"]) else 0.99 * state["loss"] + 0.01 * value
         state["step"], state["seconds"] = state["step"] + 1, state["seconds"] + spent
-        bar.n = round(state["seconds"])
+        bar.n = round(state[done])
         bar.set_postfix(step=state["step"], loss=f"{state['loss']:.4f}", refresh=False)
         bar.update(0)
         if accelerator.is_main_process and state["seconds"] - saved > checkpoint_every:
