@@ -809,6 +809,42 @@ WRONG["check_kept_run"] = [
     lambda x_hats, misfits: x_hats[:, misfits.argmin(1)],  # every run for every picture
 ]
 
+# 11_stable_diffusion
+ANSWERS["check_twice_the_side"] = (4, [2, 8, 16, 1, 3, "4 times", None, torch.zeros(2)])
+RIGHT["check_in_our_units"] = lambda sigma, step: (sigma / 2, 2 * step)
+WRONG["check_in_our_units"] = [
+    lambda sigma, step: (sigma / 2, step),
+    lambda sigma, step: (sigma / 2, step / 2),
+    lambda sigma, step: (2 * sigma, step / 2),
+    lambda sigma, step: (sigma, step),
+]
+RIGHT["check_noise_share"] = lambda alpha_bar, dtype: (1 - alpha_bar).sqrt().to(dtype)
+WRONG["check_noise_share"] = [
+    lambda alpha_bar, dtype: (1 - alpha_bar.to(dtype)).sqrt(),
+    lambda alpha_bar, dtype: (1 - alpha_bar).sqrt(),
+    lambda alpha_bar, dtype: alpha_bar.sqrt().to(dtype),
+]
+RIGHT["check_passes"] = lambda steps, every: (2 * steps, -(-steps // every) + 1, -(-steps // every))
+WRONG["check_passes"] = [
+    lambda steps, every: (2 * steps, -(-steps // every), -(-steps // every)),
+    lambda steps, every: (steps, -(-steps // every) + 1, -(-steps // every)),
+    lambda steps, every: (2 * steps, steps // every + 1, steps // every),
+    lambda steps, every: (2 * steps, steps + 1, steps),
+]
+
+
+def _largest(scales, misfits, limit):
+    good = [scale for scale, each in zip(scales, misfits) if each.mean() <= limit]
+    return good[-1] if good else scales[misfits.mean(1).argmin()]
+
+
+RIGHT["check_largest_consistent"] = _largest
+WRONG["check_largest_consistent"] = [
+    lambda scales, misfits, limit: scales[misfits.mean(1).argmin()],
+    lambda scales, misfits, limit: scales[-1],
+    lambda scales, misfits, limit: next((w for w, each in zip(scales, misfits) if each.mean() <= limit), 1.0),
+]
+
 
 def said(capsys, check, attempt):
     check(attempt)
@@ -854,6 +890,7 @@ DIAGNOSED |= {"check_sign_test": 0, "check_decided_by_text": 0}
 DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gradient": 0}
 DIAGNOSED |= {"check_equivalent_omega": 0, "check_backwards": 0, "check_trust": 0, "check_tuned": 0}
 DIAGNOSED |= {"check_evidence_gradient": 0, "check_kept_run": 0}
+DIAGNOSED |= {"check_in_our_units": 0, "check_noise_share": 0, "check_passes": 0, "check_largest_consistent": 0}
 DIAGNOSED |= {"check_not_worse": 0, "check_fair_lead": 0, "check_chosen_beforehand": 0, "check_pictures_needed": 0, "check_discordant": 0}
 OF_DDIM = ["gaussian_noise", "tweedie", "ddim_step", "guide", "enough_steps", "walk_down", "rescaled_score", "from_v", "renoise"]
 DIAGNOSED |= {f"check_{exercise}": 0 for exercise in OF_DDIM}

@@ -115,6 +115,10 @@ EXAMPLES = {
         {"evidence": X[0, 0, :4, :4], "least misfit": X[0, 1, :4, :4]}, ["fox", "ox", "owl", "ant"]
     ),
     "renewed_from": lambda: figures.renewed_from(T, X[0, 0, :5, :4] - 0.5),
+    # 11
+    "memory_of_stages": lambda: figures.memory_of_stages({"a": {"decoder": 0.4, "clip": 0.01}, "b": {"decoder": 3.0}}, "GiB"),
+    "rounded_noise": lambda: figures.rounded_noise(T, {"float32": 0.01 + RISING, "bfloat16": RISING.round()}),
+    "visited_levels": lambda: figures.visited_levels({"50 steps": (T, 0.1 + 0.8 * RISING), "25": (T[::2], 0.1 + 0.8 * RISING[::2])}),
 }
 
 PAIRED = (RISING - 0.5, (0.0, -0.4, 0.4))

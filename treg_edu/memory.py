@@ -12,6 +12,7 @@ from . import checks
 from .diffusion import guided_noise
 from .likelihood import estimate_in_graph
 from .priors import LatentDiffusion
+from .priors.model_files import without_reports
 
 __all__ = ["STAGES", "as_shapes", "peak", "stages", "weights"]
 
@@ -75,7 +76,7 @@ def weights(prior: LatentDiffusion, bytes_each: int = 2) -> dict[str, int]:
 def as_shapes(prior: LatentDiffusion, dtype: torch.dtype = torch.float16) -> LatentDiffusion:
     """The prior with networks of the same configurations on the "meta" device: they take no memory and compute nothing but shapes."""
     other = copy.copy(prior)
-    with torch.device("meta"):
+    with torch.device("meta"), without_reports():
         for name in ("unet", "vae"):
             part = getattr(prior, name)
             setattr(other, name, type(part).from_config(part.config).to(dtype))

@@ -10,6 +10,7 @@ from . import (
     latent_data_consistency,
     papers_tables,
     phase_retrieval_symmetries,
+    stable_diffusion,
     text_regularization,
     treg,
 )
@@ -26,6 +27,7 @@ HINTS: base.Hints = {
     **treg.HINTS,
     **papers_tables.HINTS,
     **after_treg.HINTS,
+    **stable_diffusion.HINTS,
 }
 
 

@@ -16,6 +16,7 @@ from .phase_retrieval_symmetries import circle_and_box, convergence, copies_foun
 from .pictures import ladder, nearest_sheet, picture_rows, sample_sheet
 from .quickstart import measurement, story, variance_maps
 from .settings import quality_and_time
+from .stable_diffusion import memory_of_stages, rounded_noise, visited_levels
 from .text_regularization import (
     alternation,
     deviation_and_error,
@@ -52,6 +53,7 @@ __all__ = [
     "machine",
     "matrices",
     "measurement",
+    "memory_of_stages",
     "nearest_sheet",
     "negation_losses",
     "negation_trajectory",
@@ -72,6 +74,7 @@ __all__ = [
     "ranked_texts",
     "renewed_from",
     "retrieved",
+    "rounded_noise",
     "sample_sheet",
     "score_field",
     "seeds_and_deviation",
@@ -87,6 +90,7 @@ __all__ = [
     "truncation",
     "two_pixels",
     "variance_maps",
+    "visited_levels",
     "way_back",
     "weights",
 ]
