@@ -1,5 +1,6 @@
 """The playground without a browser: the line, uploads, questions, the worker behind its socket, and what a page makes of the answers."""
 
+import asyncio
 import base64
 import datetime
 import io
@@ -13,11 +14,15 @@ from multiprocessing.connection import Client
 
 import pytest
 import torch
+from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 from PIL import Image
+from tornado.web import HTTPError
 
 import treg_edu as te
 from treg_edu.checks import ArgumentError
 from treg_edu.playground import answers, messages, server, uploads
+from treg_edu.playground.connections import VisitorConnection, is_sound
+from treg_edu.playground.kernels import Kernels
 from treg_edu.playground.line import Line
 from treg_edu.playground.pad import box_between
 from treg_edu.playground.question import INSTRUMENTS, MOST_TEXT, OFFERED, Question, solvers_for
@@ -321,7 +326,7 @@ def test_a_box_between_two_points_is_inside_the_picture_whichever_way_it_was_dra
 def test_what_a_visitor_typed_is_text_in_the_page(worker):
     asked = question(text="<script>alert(1)</script>", solver="tikhonov")
     *_, step, answer = (each for each in worker.answer(asked) if each)
-    page = answers.table(asked, step, answer) + answers.downloads("", {"tikhonov": step["x_hat"]}, {"tikhonov": answer["lines"]})
+    page = answers.table(asked, ("", ""), step, answer) + answers.downloads("", {"tikhonov": step["x_hat"]}, {"tikhonov": answer["lines"]})
     assert "<script" not in page and "&lt;script&gt;" in page and 'download="tikhonov-0.png"' in page
 
 
@@ -387,17 +392,20 @@ def test_a_page_without_a_worker_says_what_opens_it(page):
 
 
 def test_one_visitor_too_many_is_told_to_come_back():
-    import asyncio
-
-    from tornado.web import HTTPError
-
-    from treg_edu.playground.kernels import Kernels
-
     async def visit():
         await Kernels(most=0).start_kernel()
 
     with pytest.raises(HTTPError, match="0 visitors are here"):
         asyncio.run(visit())
+
+
+@pytest.mark.parametrize("silent, connections, ends", [(50, 0, False), (70, 0, True), (70, 1, False), (890, 1, False), (910, 1, True)])
+def test_a_visitor_who_is_silent_or_has_closed_the_page_makes_room(monkeypatch, silent, connections, ends):
+    since, ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=silent), []
+    monkeypatch.setattr(Kernels, "kernel_model", lambda *_: {"last_activity": since.isoformat(), "connections": connections})
+    monkeypatch.setattr(Kernels, "shutdown_kernel", lambda _, name: ended.append(name))
+    asyncio.run(Kernels().cull_kernel_if_idle("a visitor"))
+    assert ended == ["a visitor"] * ends
 
 
 @pytest.mark.parametrize(
@@ -422,11 +430,21 @@ def test_a_port_that_is_taken_is_a_sentence(monkeypatch):
         server.serve(port=taken.getsockname()[1])
 
 
+def test_a_message_whose_head_does_not_fit_is_dropped():
+    parts = {"header": {}, "parent_header": {}, "metadata": {}, "content": {"a": 1}}
+    sound = serialize_msg_to_ws_v1(parts, "shell", lambda part: json.dumps(part).encode())
+    assert is_sound(sound)
+    hostile = [sound[:-1], sound + b"x", sound[:20], b"", "{}", (2**60).to_bytes(8, "little") + bytes(80), bytes(80)]
+    hostile += [(7).to_bytes(8, "little") + sound[8:], sound[:8] + (2**40).to_bytes(8, "little") + sound[16:]]
+    assert [is_sound(each) for each in hostile] == [False] * len(hostile)
+
+
 def test_nothing_is_open_that_a_stranger_does_not_need():
     config = server.configuration("127.0.0.1", 8866, "/p/", 3)
     voila = config.VoilaConfiguration
     assert voila.file_allowlist == ["(?!)"] and voila.strip_sources and not voila.show_tracebacks
     assert voila.allow_template_override == voila.allow_theme_override == "NO"
-    assert config.Kernels.most == 3 and config.Kernels.cull_connected and 0 < config.Kernels.cull_idle_timeout <= 900
+    assert config.Voila.kernel_websocket_connection_class is VisitorConnection
+    assert config.Kernels.most == 3 and 0 < config.Kernels.alone < config.Kernels.idle <= 900
     assert "default-src 'self'" in config.Voila.tornado_settings["headers"]["Content-Security-Policy"]
     assert uploads.MOST_BYTES < config.Voila.tornado_settings["websocket_max_message_size"] < 10 * 2**20

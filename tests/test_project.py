@@ -143,6 +143,17 @@ def test_the_workflow_calls_what_ci_calls_on_three_systems_and_two_pythons():
     assert f"torch=={pins()['torch']}" in commands
 
 
+def test_the_container_is_of_the_pinned_versions_and_not_of_root():
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert f"torch=={pins()['torch']}" in "\n".join(lines) and any("-c /src/constraints.txt" in line for line in lines)
+    user, command = (max(n for n, line in enumerate(lines) if line.startswith(word)) for word in ("USER", "CMD"))
+    assert lines[user] == "USER 10001:10001" and user < command and not any(line.startswith("RUN") for line in lines[user:])
+    name, *arguments = json.loads(lines[command].removeprefix("CMD "))
+    assert name in PROJECT["scripts"] and arguments[0] == "playground"
+    (base,) = (line for line in lines if line.startswith("FROM"))
+    assert SpecifierSet(PROJECT["requires-python"]).contains(re.search(r"python:([\d.]+)", base)[1])
+
+
 def test_no_file_is_a_pickle():
     """Weights are safetensors: opening a pickle runs whatever code is in it."""
     suffixes = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}

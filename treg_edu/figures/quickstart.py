@@ -54,7 +54,7 @@ def variance_maps(groups: Mapping[str, Tensor]) -> Figure:
     """The mean of some reconstructions of one measurement, and below it where they disagree.  groups: {title: (S, 3, H, W)}."""
     maps = {title: pixel_deviation(group) for title, group in groups.items()}
     side = min(2.6, (WIDEST - 2) / len(maps))
-    figure = blank(side * len(maps) + 2, 2 * side + 5 * TEXT / 72)
+    figure = blank(side * len(maps) + (2 if len(maps) > 1 else 3), 2 * side + 5 * TEXT / 72)
     grid = figure.subplots(2, len(maps), squeeze=False)
     top = max(float(values.max()) for values in maps.values())
     for (above, below), (title, values) in zip(grid.T, maps.items()):

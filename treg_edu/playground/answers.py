@@ -10,32 +10,40 @@ import torch
 from PIL import Image
 
 from .. import figures, images
-from .pictures import image_tag
+from .pictures import image_tag, seen, text_of
 from .question import Question
 
-__all__ = ["downloads", "in_line", "table", "variances"]
+__all__ = ["downloads", "given", "in_line", "table", "variances"]
 
 
 def in_line(place: int) -> str:
     """Where a question is in the line."""
-    return "your question is being answered" if place == 0 else f"place {place} in the queue: {place} before you"
+    return "it is your turn" if place == 0 else f"in the queue, with {place} before you"
 
 
-def table(question: Question, event: Mapping[str, Any], answer: Mapping[str, Any] | None = None) -> str:
-    """HTML of a run at one step: x̂, A(x̂) and the misfit of each seed; the judge's guesses and the cost once there is an answer.
+def given(question: Question) -> tuple[str, str]:
+    """PNGs of x and of y, in base64."""
+    y = seen(question.operator(), question.y()[:1])
+    return text_of(question.x()[0]), text_of(y[0])
 
-    event, answer: of the worker.
+
+def table(question: Question, x_and_y: tuple[str, str], event: Mapping[str, Any], answer: Mapping[str, Any] | None = None) -> str:
+    """HTML of a run at one step: x and y, and beside them x̂, A(x̂) and the misfit of each seed; at the end the judge's guesses and the cost.
+
+    x_and_y: of `given`.  event, answer: of the worker.
     """
     seeds = range(question.seed, question.seed + question.batch)
+    x, y = x_and_y
+    of = f"of {question.solver}, seed"
     rows = {
-        "": [f"seed {seed}" for seed in seeds] if len(event["x_hat"]) > 1 or question.seeds == 1 else ["every seed"],
-        "x̂": [image_tag(png, f"x̂ of {question.solver}, seed {seed}") for seed, png in zip(seeds, event["x_hat"])],
-        "A(x̂)": [image_tag(png, f"A(x̂) of {question.solver}, seed {seed}") for seed, png in zip(seeds, event["seen"])],
-        "misfit": [f"{value:.2f} σ" for value in event["misfit"]],
+        "": ["given", *(f"seed {seed}" for seed in seeds)],
+        "x, x̂": [image_tag(x, "x, the truth"), *(image_tag(png, f"x̂ {of} {seed}") for seed, png in zip(seeds, event["x_hat"]))],
+        "y, A(x̂)": [image_tag(y, "y, the measurement"), *(image_tag(png, f"A(x̂) {of} {seed}") for seed, png in zip(seeds, event["seen"]))],
+        "misfit": ["", *(f"{value:.2f} σ" for value in event["misfit"])],
     }
     title = f"{question.solver}: step {event['step']} of {event['of']}"
     if answer:
-        rows["the judge<br>sees"] = ["<br>".join(map(html.escape, guesses)) for guesses in answer["guesses"]]
+        rows["the judge<br>sees"] = ["", *("<br>".join(map(html.escape, guesses)) for guesses in answer["guesses"])]
         title = f"{question.solver}: {answer['seconds']:.1f} s, {answer['passes']:.0f} passes through networks for each x̂"
     body = "".join(f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for name, cells in rows.items())
     return f'<table class="answer"><caption>{title}</caption>{body}</table>'

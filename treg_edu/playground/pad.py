@@ -45,7 +45,6 @@ class Pad:
         layout = {"border": "1px solid #bbb", "width": f"{side + 2}px", "height": f"{side + 2}px"}
         self.widget = MultiCanvas(2, width=side, height=side, layout=layout)
         self._paper, self._glass = self.widget[0], self.widget[1]
-        self._paper.line_cap = "round"
         for down, move, up in (("mouse_down", "mouse_move", "mouse_up"), ("touch_start", "touch_move", "touch_end")):
             getattr(self.widget, f"on_{down}")(self._down)
             getattr(self.widget, f"on_{move}")(self._move)
@@ -105,7 +104,7 @@ class Pad:
         pen.line([a, b], fill=self.colour, width=self.thickness)
         for x, y in (a, b):
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=self.colour)
-        self._paper.line_width, self._paper.stroke_style = self.thickness, self.colour
+        self._paper.line_width, self._paper.line_cap, self._paper.stroke_style = self.thickness, "round", self.colour
         self._paper.stroke_line(*a, *b)
 
     def _draw_box(self) -> None:

@@ -35,13 +35,14 @@ class Page:
         self.address = address
         self.picture, self.text = picture_and_text("fox")
         self.null_text = text_field("", "null text")
-        self.upload = w.FileUpload(accept=",".join(f".{name.lower()}" for name in (*FORMATS, "jpg")), description="upload a picture")
+        self.upload = w.FileUpload(accept=",".join(f".{name.lower()}" for name in (*FORMATS, "jpg")), description="upload")
         self.blank = w.Button(description="blank sheet")
         self.hand = w.ToggleButtons(options={"draw the box": "box", "pen": "pen"}, style={"button_width": "auto"})
         self.colour = w.ColorPicker(value="#000000", concise=True, description="pen")
         self.thickness = w.IntSlider(value=12, min=2, max=40, description="thickness")
         self.operator, self.strength = operator_and_strength(LINEAR | NONLINEAR)
         self.solvers = w.SelectMultiple(options=["treg"], value=["treg"], rows=11, description="solvers")
+        self.several = w.HTML(f"<small>up to {MOST_SOLVERS}: hold Ctrl or ⌘ and click</small>", layout={"margin": "0 0 0 90px"})
         self.seeds = w.IntSlider(value=MOST_SEEDS, min=1, max=MOST_SEEDS, description="seeds")
         self.seed = w.BoundedIntText(value=0, min=0, max=2**31 - 1, description="first seed")
         self.measured, self.said = w.HTML(), w.Label()
@@ -60,7 +61,7 @@ class Page:
         columns = {
             "1. A picture x": [self.picture, w.HBox([self.upload, self.blank]), self.pad.widget, self.hand, self.colour, self.thickness],
             "2. An instrument: y = A(x) + n": [self.operator, self.strength, self.measured],
-            "3. Texts and solvers": [self.text, self.null_text, self.solvers, self.seeds, self.seed],
+            "3. Texts and solvers": [self.text, self.null_text, self.solvers, self.several, self.seeds, self.seed],
         }
         made = [w.VBox([w.HTML(f"<h3>{title}</h3>"), *each], layout={"width": "330px"}) for title, each in columns.items()]
         return w.VBox([w.HBox(made, layout={"flex_flow": "row wrap"}), self.said])
@@ -79,12 +80,12 @@ class Page:
 
     def _choose(self) -> None:
         """The held-out picture of the menu."""
-        self._own = False
+        self._own, self.said.value = False, ""
         self.pad.show(images.example(self.picture.value))
 
     def _show(self, x: Any) -> None:
         """A picture of the visitor's own; None: a blank sheet for the pen."""
-        self._own = True
+        self._own, self.said.value = True, ""
         if x is None:
             self.hand.value = "pen"
             self.pad.blank()
@@ -97,7 +98,6 @@ class Page:
             return
         content = bytes(self.upload.value[0]["content"])
         self.upload.value = ()
-        self.said.value = ""
         try:
             self._show(read_upload(content))
         except Exception as error:  # a page has nowhere else to say it
@@ -153,6 +153,7 @@ class Page:
         questions = [self._question(solver) for solver in chosen]
         self.kept.value = ""
         tables, found, lines = dict.fromkeys(chosen, ""), {}, {}
+        x_and_y = answers.given(questions[0])
         for question in questions:
             shown: dict[str, Any] = {}
             for event in ask(str(self.address), question, cancelled):
@@ -163,15 +164,15 @@ class Page:
                     continue
                 if "answer" in event:
                     found[question.solver], lines[question.solver] = shown["x_hat"], event["lines"]
-                    tables[question.solver] = answers.table(question, shown, event)
+                    tables[question.solver] = answers.table(question, x_and_y, shown, event)
                 else:
                     shown = event
                     progress(event["step"], event["of"])
-                    tables[question.solver] = answers.table(question, event)
+                    tables[question.solver] = answers.table(question, x_and_y, event)
                 self.table.value = "".join(tables.values())
         if found:
             self.table.value += answers.variances(found)
-            self.kept.value = answers.downloads(text_of(questions[0].x()[0]), found, lines)
+            self.kept.value = answers.downloads(x_and_y[0], found, lines)
 
 
 def centred_box(side: int) -> Box:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checks, files
+from .connections import VisitorConnection
 from .kernels import Kernels
 from .messages import ADDRESS
 from .uploads import MOST_BYTES
@@ -19,8 +20,8 @@ from .uploads import MOST_BYTES
 __all__ = ["configuration", "run", "serve"]
 
 SHARE = Path(__file__).parent / "share"
-IDLE, LOOK = 900, 30
-"""Seconds without a message after which a visitor's process ends, and between two looks."""
+IDLE, ALONE, LOOK = 900, 60, 15
+"""Seconds without a message after which a visitor's process ends, with a page and without one, and between two looks."""
 WORKERS = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 """Of the worker's environment: a thread that waits leaves its core to the visitors' processes."""
 VISITORS = {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
@@ -43,6 +44,7 @@ def configuration(host: str, port: int, base_url: str, visitors: int) -> Any:
 
     config = Config()
     config.Voila.update(ip=host, port=port, port_retries=0, base_url=base_url, open_browser=False, log_level="WARN")
+    config.Voila.kernel_websocket_connection_class = VisitorConnection
     config.Voila.tornado_settings = {"headers": HEADERS, "websocket_max_message_size": 2 * MOST_BYTES}
     config.VoilaConfiguration.update(
         template="playground",
@@ -54,7 +56,7 @@ def configuration(host: str, port: int, base_url: str, visitors: int) -> Any:
         extension_allowlist=["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "ipycanvas"],
         multi_kernel_manager_class=Kernels,
     )
-    config.Kernels.update(most=visitors, cull_idle_timeout=IDLE, cull_interval=LOOK, cull_connected=True)
+    config.Kernels.update(most=visitors, idle=IDLE, alone=ALONE, cull_idle_timeout=IDLE, cull_interval=LOOK)
     config.KernelRestarter.restart_limit = 0  # a process that died has lost its page: the visitor is told to open it again
     return config
 
