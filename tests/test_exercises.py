@@ -846,6 +846,54 @@ WRONG["check_largest_consistent"] = [
 ]
 
 
+# 12_train_the_prior
+ANSWERS["check_scaled_latents"] = (9, [3, 1, 1 / 9, 1 / 3, 81, "9", None, torch.zeros(2)])
+
+
+def _standard(z, over=(0, 2, 3), power=1):
+    return (z - z.mean(over, keepdim=True)) / z.std(over, keepdim=True) ** power
+
+
+RIGHT["check_standardised"] = _standard
+WRONG["check_standardised"] = [
+    lambda z: _standard(z, (0, 1, 2, 3)),  # one for all channels
+    lambda z: _standard(z, (2, 3)),
+    lambda z: _standard(z, power=2),
+    lambda z: z / z.std((0, 2, 3), keepdim=True),
+    lambda z: (z - z.mean()) / z.std((0, 2, 3), keepdim=True),
+]
+RIGHT["check_v_to_clean"] = lambda a: 1 / (1 - a)
+WRONG["check_v_to_clean"] = [lambda a: a / (1 - a), lambda a: 1 - a, lambda a: 1 / a, lambda a: 1 / (1 - a).sqrt(), lambda a: a]
+RIGHT["check_dropped_texts"] = lambda texts, coins, share: torch.where(coins < share, 0, texts)
+WRONG["check_dropped_texts"] = [
+    lambda texts, coins, share: texts * (coins < share),  # as it is given
+    lambda texts, coins, share: texts * (coins[0] >= share),
+    lambda texts, coins, share: torch.where(coins < share, 1, texts),
+    lambda texts, coins, share: texts,
+]
+RIGHT["check_chosen_checkpoint"] = lambda training, tuning: int(tuning.argmin())
+WRONG["check_chosen_checkpoint"] = [
+    lambda training, tuning: int(training.argmin()),
+    lambda training, tuning: len(training) - 1,
+    lambda training, tuning: int((training - tuning).abs().argmin()),
+    lambda training, tuning: tuning.min(),  # the loss and not its number
+]
+
+
+def _nearest(samples, training, over=(2, 3, 4), side=1):
+    rms = (samples[:, None] - training[None]).square().mean(over).sqrt()
+    return rms.argmin(side), rms.amin(side)
+
+
+RIGHT["check_nearest_training_picture"] = _nearest
+WRONG["check_nearest_training_picture"] = [
+    lambda samples, training: _nearest(samples, training, side=0),
+    lambda samples, training: (_nearest(samples, training)[0], _nearest(samples, training)[1] ** 2),
+    lambda samples, training: _nearest(samples, training)[1],
+    lambda samples, training: _nearest(samples, training)[::-1],
+]
+
+
 def said(capsys, check, attempt):
     check(attempt)
     return capsys.readouterr().out.strip()
@@ -897,6 +945,8 @@ DIAGNOSED |= {f"check_{exercise}": 0 for exercise in OF_DDIM}
 DIAGNOSED |= {"check_negation_loss": 0, "check_adam": 0, "check_pull_back": 1, "check_shortest_move": 2, "check_extra_guidance": 0}
 DIAGNOSED |= {"check_gentle_rate": 0, "check_consistency_steps": 0, "check_cost": 0, "check_algorithm_step": 0, "check_dps_gradient": 0}
 DIAGNOSED |= {"check_paired_difference": 0, "check_best_seed": 0}
+DIAGNOSED |= {"check_standardised": 0, "check_v_to_clean": 0, "check_dropped_texts": 0, "check_chosen_checkpoint": 0}
+DIAGNOSED |= {"check_nearest_training_picture": 0}
 
 
 @pytest.mark.parametrize("name", DIAGNOSED)

@@ -119,6 +119,8 @@ EXAMPLES = {
     "memory_of_stages": lambda: figures.memory_of_stages({"a": {"decoder": 0.4, "clip": 0.01}, "b": {"decoder": 3.0}}, "GiB"),
     "rounded_noise": lambda: figures.rounded_noise(T, {"float32": 0.01 + RISING, "bfloat16": RISING.round()}),
     "visited_levels": lambda: figures.visited_levels({"50 steps": (T, 0.1 + 0.8 * RISING), "25": (T[::2], 0.1 + 0.8 * RISING[::2])}),
+    # 12
+    "text_similarities": lambda: figures.text_similarities({"before": X[0, 0, :6, :6], "after": X[0, 1, :6, :6]}, ["red", "blue"]),
 }
 
 PAIRED = (RISING - 0.5, (0.0, -0.4, 0.4))

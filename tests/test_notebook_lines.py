@@ -444,3 +444,43 @@ def test_10_the_written_text_has_more_evidence(world_10):
     many, start = y.expand(200, -1, -1, -1), world.embed_text([""] * 200)
     walk = [written["write_text"](many, start, Mean(), rounds=rounds, rate=0.05, radius=10.0).mean(0) for rounds in (0, 2, 4)]
     assert log_evidence(walk[0]) < log_evidence(walk[1]) < log_evidence(walk[2])
+
+
+@pytest.fixture(scope="module")
+def lines_12():
+    """What the notebook writes out of the trainings, on a corpus of few drawings."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from torch import nn
+
+    from treg_edu.training import shapes, toy, unet, vae
+
+    x, _ = toy.read(shapes.build(2, 0), "train")
+    of_diffusers = {each.__name__: each for each in (AutoencoderKL, DDIMScheduler, UNet2DConditionModel)}
+    return {"nn": nn, "toy": toy, "unet": unet, "vae": vae, "x": x} | of_diffusers
+
+
+def test_12_the_losses_are_those_of_the_library(lines_12):
+    toy, unet, vae = lines_12["toy"], lines_12["unet"], lines_12["vae"]
+    written = lines("12_train_the_prior", "class Reconstruction(", "class Denoising(", **lines_12)
+    torch.manual_seed(0)
+    autoencoder, network = lines_12["AutoencoderKL"](**toy.AUTOENCODER), lines_12["UNet2DConditionModel"](**toy.DENOISER)
+    pictures = 2 * lines_12["x"][:4] - 1
+    torch.manual_seed(1)
+    ours = written["Reconstruction"](autoencoder)(pictures)
+    torch.manual_seed(1)
+    torch.testing.assert_close(ours, vae.Loss(autoencoder)(pictures))
+    z0, noise, c = torch.randn(4, 4, 8, 8), torch.randn(4, 4, 8, 8), torch.randn(4, toy.TOKENS, toy.WIDTH)
+    t = torch.tensor([0, 300, 700, 999])
+    library = unet.Loss(network, written["scheduler"].alphas_cumprod)
+    torch.testing.assert_close(written["Denoising"](network)(z0, noise, t, c), library(z0, noise, t, c))
+
+
+def test_12_the_solutions_are_what_the_library_does(lines_12):
+    solved = "solutions/12_train_the_prior"
+    toy, vae = lines_12["toy"], lines_12["vae"]
+    torch.manual_seed(0)
+    autoencoder = lines_12["AutoencoderKL"](**toy.AUTOENCODER)
+    z = toy.latents(autoencoder, lines_12["x"])
+    vae.standardise(autoencoder, lines_12["x"])
+    by_hand = lines(solved, "def standardised(")["standardised"](z)
+    torch.testing.assert_close(by_hand, toy.latents(autoencoder, lines_12["x"]), rtol=0, atol=2e-3)

@@ -8,7 +8,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import treg_edu as te
-from treg_edu import cli
+from treg_edu import cli, files
 from treg_edu.training import corpus, data, loop, shapes, toy
 
 
@@ -183,3 +183,11 @@ def test_the_command_writes_a_row_a_sample(tmp_path, monkeypatch):
     found = pd.read_csv(out)
     assert found.groupby("left out", sort=False)["label"].nunique().to_dict() == dict.fromkeys(toy.ARMS, 40) and len(found) == 160
     assert list(found.columns) == ["left out", "seed", "label", "number", "colour", "shape", "all"]
+
+
+def test_the_table_that_ships_is_one_of_the_command():
+    ships = pd.read_csv(files.data_folder() / "left_out.csv")
+    assert list(ships.columns) == ["left out", "seed", "label", "number", "colour", "shape", "all"]
+    assert ships["left out"].unique().tolist() == [*toy.ARMS] and len(ships) == len(toy.ARMS) * 40 * ships["seed"].nunique()
+    assert set(ships["label"]) == {concept.label for concept in shapes.CONCEPTS}
+    assert (ships["all"] == ships[["number", "colour", "shape"]].all(axis=1)).all()

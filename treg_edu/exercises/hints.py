@@ -12,6 +12,7 @@ from . import (
     phase_retrieval_symmetries,
     stable_diffusion,
     text_regularization,
+    train_the_prior,
     treg,
 )
 
@@ -28,6 +29,7 @@ HINTS: base.Hints = {
     **papers_tables.HINTS,
     **after_treg.HINTS,
     **stable_diffusion.HINTS,
+    **train_the_prior.HINTS,
 }
 
 

@@ -26,6 +26,7 @@ from .text_regularization import (
     text_weight,
     texts,
 )
+from .train_the_prior import text_similarities
 from .treg import error_and_deviation, problems, retrieved, solver
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "spectra",
     "standing",
     "story",
+    "text_similarities",
     "text_weight",
     "texts",
     "tone_curves",

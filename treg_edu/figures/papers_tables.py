@@ -97,7 +97,7 @@ def compared(panels: Mapping[str, Mapping[str, tuple[float, float, float]]], mar
             right = max(axes.get_xlim()[1], 1.3 * margins[quantity])
             axes.axvspan(margins[quantity], right, facecolor="0.92", hatch="//", edgecolor="0.7", linewidth=0, zorder=-1)
             axes.set_xlim(right=right)
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=5 if len(panels) < 4 else 3)
         axes.grid(axis="y", color="0.92")
         axes.set_axisbelow(True)
         name_axes(axes, quantity, "")
