@@ -5,8 +5,11 @@ import base64
 import datetime
 import io
 import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -448,3 +451,12 @@ def test_nothing_is_open_that_a_stranger_does_not_need():
     assert config.Kernels.most == 3 and 0 < config.Kernels.alone < config.Kernels.idle <= 900
     assert "default-src 'self'" in config.Voila.tornado_settings["headers"]["Content-Security-Policy"]
     assert uploads.MOST_BYTES < config.Voila.tornado_settings["websocket_max_message_size"] < 10 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit does not hold for all memory")
+def test_the_memory_of_a_visitors_process_is_bounded():
+    pytest.importorskip("ipycanvas")
+    lines = "from treg_edu.playground.page import MOST_MEMORY, page; page(); bytearray(MOST_MEMORY)"
+    environment = os.environ | server.VISITORS
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, env=environment)
+    assert done.stderr.splitlines()[-1] == "MemoryError"

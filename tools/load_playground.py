@@ -122,14 +122,17 @@ def expected(prior: Any) -> dict[tuple[str, str], torch.Tensor]:
     return found
 
 
-def memory(server: psutil.Process) -> tuple[int, int]:
-    """(bytes, processes) of a server and all below it, each page of memory counted where it is not shared."""
-    total = count = 0
-    for process in [server, *server.children(recursive=True)]:
+def memory(server: psutil.Process) -> tuple[int, int, int]:
+    """(bytes of the server and its worker, bytes of the visitors' processes, how many these are), without what processes share."""
+    ours, theirs, count = server.memory_full_info().uss, 0, 0
+    for process in server.children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            total += process.memory_full_info().uss
-            count += 1
-    return total, count
+            size = process.memory_full_info().uss
+            if "treg_edu.playground.worker" in process.cmdline():
+                ours += size
+            else:
+                theirs, count = theirs + size, count + 1
+    return ours, theirs, count
 
 
 def main(visitors: int, seconds: float) -> int:
@@ -149,7 +152,6 @@ def main(visitors: int, seconds: float) -> int:
             time.sleep(0.5)
             if server.poll() is not None:
                 raise RuntimeError(log.read_text())
-        alone, _ = memory(process)
         began, all_here = time.monotonic(), threading.Barrier(visitors + 1)
         ends = [0.0]
 
@@ -189,28 +191,34 @@ def main(visitors: int, seconds: float) -> int:
         print(f"{told['pages']} pages open after {opened:.0f} s", flush=True)
         while any(each.is_alive() for each in crowd):
             time.sleep(seconds / 12)
-            trace.append(memory(process))
-            print(f"{trace[-1][0] / 2**20:.0f} MiB in {trace[-1][1]} processes, {len(times)} answers", flush=True)
+            now = memory(process)
+            if times:  # the worker has loaded the prior
+                trace.append(now)
+            print("{:.0f} and {:.0f} MiB, {} visitors".format(*told_in_mib(now)), f"{len(times)} answers", sep=", ", flush=True)
         for each in crowd:
             each.join(PATIENCE)
-        during = [total for total, count in trace if count == max(count for _, count in trace)]
+        first, last = trace[0], [each for each in trace if each[2] == visitors][-1]
         for _ in range(30):  # a visitor who has left makes room after a minute
-            after, count = memory(process)
-            if count <= 2:
+            after = memory(process)
+            if after[2] == 0:
                 break
             time.sleep(5)
     finally:
         server.terminate()
         server.wait(60)
     times.sort()
-    flat = max(during) <= GROWTH * during[len(during) // 4] and after <= GROWTH * max(alone, after if count > 2 else 0) + 100 * 2**20
+    flat = all(now <= GROWTH * then for now, then in ((last[0], first[0]), (last[1], first[1]), (after[0], first[0])))
     print(f"asked {told['asked']}, right {told['right']}, wrong {told['wrong']}, lost {told['lost'] + told['lost pages']}")
     print(f"an answer took {times[len(times) // 2]:.1f} s (median), {times[-1]:.1f} s (the longest), queue included")
-    print(
-        f"memory: {during[0] / 2**20:.0f} MiB with all visitors at first, {during[-1] / 2**20:.0f} MiB at the end; "
-        f"{alone / 2**20:.0f} MiB before them, {after / 2**20:.0f} MiB in {count} processes after they left"
-    )
-    return 0 if flat and count <= 2 and told["asked"] == told["right"] and told["pages"] == visitors else 1
+    print("memory of server and worker, and of the visitors' processes:")
+    for when, found in {"at first": first, "at the end": last, "after they left": after}.items():
+        print("  {:.0f} and {:.0f} MiB, {} visitors".format(*told_in_mib(found)), when)
+    return 0 if flat and after[2] == 0 and told["asked"] == told["right"] and told["pages"] == visitors else 1
+
+
+def told_in_mib(found: tuple[int, int, int]) -> tuple[float, float, int]:
+    """Two numbers of bytes in MiB."""
+    return found[0] / 2**20, found[1] / 2**20, found[2]
 
 
 if __name__ == "__main__":
