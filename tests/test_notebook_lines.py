@@ -342,7 +342,7 @@ def test_08_the_slots_are_the_solvers(prior64, x, data_step, solver, own):
     weight, renoise = ("as_noise_falls", "partly") if solver == "treg" else ("fully", "ddim")
     ours = written["run"](written[data_step], written[weight], written[renoise], y, texts)
     theirs = te.solve(solver, prior64, operator, y, texts, steps=2, guidance_scale=2.5, progress=False, **own)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
