@@ -17,7 +17,7 @@ from treg_edu import metrics
 from treg_edu.experiments import arms, grading, pictures, report, runner
 from treg_edu.experiments.arms import OF_STUDIES, Arm
 from treg_edu.experiments.measurements import Measurement
-from treg_edu.experiments.runner import BASELINE, DDIM, Options, Study
+from treg_edu.experiments.runner import BASELINE, DDIM, Options, Setting, Study
 
 pytestmark = pytest.mark.once
 
@@ -196,6 +196,18 @@ def test_settings_are_those_that_a_search_chose_for_the_instrument(tmp_path, mod
         reconstruct(tmp_path, models, study, settings=tmp_path)
     with pytest.raises(ValueError, match="^settings: got .*nowhere.*, expected a folder with settings_SOLVER.json"):
         reconstruct(tmp_path, models, study, settings=tmp_path / "nowhere")
+
+
+def test_settings_of_an_instrument_that_was_not_searched_are_those_of_its_kind(tmp_path, models):
+    prior = models.fingerprint("ldps")
+    chosen = {"gamma": {"chosen": {"step_size": 3.0}}, "sr": {"chosen": {"step_size": 9.0}}, "blur": {"chosen": {"step_size": 7.0}}}
+    (tmp_path / "settings_ldps.json").write_text(json.dumps({"prior": prior, "found": chosen}), encoding="utf-8")
+    setting = Setting(models.prior, None, models, tmp_path)
+    found = {name: setting.best("ldps", name) for name in ("sr", "blur", "boxes", "gamma", "phase")}
+    assert {name: each["step_size"] for name, each in found.items()} == {"sr": 9, "blur": 7, "boxes": 9, "gamma": 3, "phase": 3}
+    only = {"prior": prior, "found": {"sr": chosen["sr"]}}
+    (tmp_path / "settings_ldps.json").write_text(json.dumps(only), encoding="utf-8")
+    assert setting.searched("ldps", "phase") is None and setting.best("treg") == dict(models.prior.recommended["treg"])
 
 
 def test_solvers_and_instruments_are_chosen_and_the_baselines_stay(tmp_path, models):

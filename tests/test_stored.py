@@ -1,6 +1,7 @@
 """The results that ship: kept without their pictures, read, and made again."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -84,6 +85,21 @@ def test_rows_of_other_settings_are_not_passed_off_as_the_same(made, models, mon
         stored.again("accuracy", "boxes", "ldps", picture, models=models)
 
 
+def test_settings_that_a_search_chose_are_kept_and_used_again(made, models, tmp_path, capsys):
+    out, chosen = tmp_path / "searched", {"boxes": {"chosen": {"step_size": 7.0, "steps": 2}}}
+    out.mkdir()
+    told = json.dumps({"prior": models.fingerprint("ldps"), "found": chosen})
+    (out / "settings_ldps.json").write_text(told, encoding="utf-8")
+    report.run(accuracy.STUDY, models, images=2, seeds=1, settings=out, out=out)
+    stored.keep("accuracy", out)
+    assert (stored.folder() / "settings_ldps.json").read_text(encoding="utf-8") == told
+    shutil.rmtree(out)  # what is kept needs nothing else
+    kept = stored.rows("accuracy")
+    assert json.loads(kept[kept["arm"] == "ldps"]["settings"].iloc[0])["step_size"] == 7
+    both = stored.again("accuracy", "boxes", "ldps", kept["picture"].iloc[0], models=models)
+    pd.testing.assert_series_equal(both["stored"], both["again"], check_names=False, rtol=1e-4, check_dtype=False)
+
+
 def test_what_is_not_stored_is_named(made, models):
     with pytest.raises(MissingFileError, match="^name: got 'accuracy', of which no results are stored"):
         stored.rows("accuracy")
@@ -135,7 +151,9 @@ def test_a_star_marks_what_is_told_from_0():
     assert cell(None, psnr) == "—" and cell((50.0, 50.0, 50.0), passes) == "50"
 
 
-@pytest.mark.parametrize(("option", "value"), [("settings", "out"), ("steps", 3), ("prior", "sd"), ("texts", "a"), ("data", "photographs")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("settings", "nowhere"), ("steps", 3), ("prior", "sd"), ("texts", "a"), ("data", "photographs")]
+)
 def test_a_study_that_nobody_could_repeat_is_not_kept(made, option, value):
     told = json.loads((made / "accuracy.json").read_text(encoding="utf-8"))
     told["options"][option] = value

@@ -17,7 +17,7 @@ __all__ = ["STUDY", "run"]
 
 def arms(setting: Setting) -> list[Arm]:
     """TReg first; every other solver with the text; PSLD without guidance, as published, and with it; TReg without text."""
-    guided = max(setting.prior.recommended.get("psld", {}).get("guidance_scale", 2.5), 1.5)
+    guided = max(setting.best("psld").get("guidance_scale", 2.5), 1.5)
     found = []
     for instrument in ("sr", "blur", "boxes"):
         y = Measurement(instrument)

@@ -155,6 +155,7 @@ def settings_of(
 def searched(folder: str | Path, solver: str, instrument: str, of_prior: str) -> dict[str, Any] | None:
     """What `treg-edu experiment settings --out FOLDER` chose for a solver and an instrument, None where it has not looked.
 
+    For an instrument that was not searched it is what was chosen for the first of its kind, linear or not.
     of_prior: its fingerprint; settings that suit another prior are refused.
     """
     file = Path(folder) / f"settings_{solver}.json"
@@ -164,7 +165,10 @@ def searched(folder: str | Path, solver: str, instrument: str, of_prior: str) ->
     checks.expect(
         report.get("prior") == of_prior, "settings", f"{str(file)!r}, of prior {report.get('prior')}", f"those of this prior, {of_prior}"
     )
-    return report["found"].get(instrument, {}).get("chosen")
+    linear = {name: is_linear(measurements.instrument(name)) for name in (instrument, *report["found"])}
+    of_its_kind = [name for name in report["found"] if linear[name] == linear[instrument]]
+    first = instrument if instrument in report["found"] else next(iter(of_its_kind), None)
+    return None if first is None else report["found"][first]["chosen"]
 
 
 def hash_of(arm: Arm, settings: Mapping[str, Any], of_prior: str, side: int) -> str:

@@ -26,13 +26,12 @@ SHARES = (0.25, 0.5, 0.9)
 
 
 def arms(setting: Setting) -> list[Arm]:
-    """The recommended settings, with other numbers of steps."""
-    recommended = setting.prior.recommended.get("treg", {}).get("steps", 25)
+    """The best settings, with other numbers of steps."""
     found = []
     for instrument in ("sr", "blur"):
-        y = Measurement(instrument)
+        y, best = Measurement(instrument), setting.best("treg", instrument).get("steps", 25)
         found += [Arm(BASELINE, measurement=y)]
-        found += [Arm(f"{steps} steps", settings={"steps": steps}, measurement=y) for steps in STEPS if steps != recommended]
+        found += [Arm(f"{steps} steps", settings={"steps": steps}, measurement=y) for steps in STEPS if steps != best]
         found += [Arm(DDIM, "ddim", measurement=y)]
     return found
 

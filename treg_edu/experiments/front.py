@@ -1,7 +1,7 @@
 """Where TReg stands: quality against time, for every solver and 4 to 100 timesteps.
 
-Nothing but the number of steps is changed, and with it what is as much for each step; the rest is what is recommended, found by a search in
-which the steps took part.
+Nothing but the number of steps is changed, and with it what is as much for each step; the rest is what suits the solver best, found by a
+search in which the steps took part.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ QUALITIES = tuple(TITLES)
 
 
 def arms(setting: Setting) -> list[Arm]:
-    """Each solver as recommended, under its own name, and with the other numbers of steps; a solver without a prior once."""
+    """Each solver at its best settings, under its own name, and with the other numbers of steps; a solver without a prior once."""
     y = Measurement("sr")
     found = [Arm(BASELINE, measurement=y), Arm(DDIM, "ddim", measurement=y)]
     for solver in SOLVERS:
@@ -39,9 +39,7 @@ def arms(setting: Setting) -> list[Arm]:
             found.append(Arm(solver, solver, measurement=y))
         if solver in WITHOUT_TEXT:
             continue
-        prior = setting.models.of(solver)
-        recommended = {} if prior is None else prior.recommended.get(solver, {})
-        own = start_of(solver, recommended, linear=True)["steps"]
+        own = start_of(solver, setting.best(solver), linear=True)["steps"]
         found += [
             Arm(f"{solver}, {steps} steps", solver, settings={"steps": steps}, measurement=y)
             for steps in OF_FEW.get(solver, STEPS)

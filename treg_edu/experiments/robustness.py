@@ -25,14 +25,14 @@ MEASUREMENTS = (
 
 
 def arms(setting: Setting) -> list[Arm]:
-    """TReg's λ = σ²/τ² follows the σ that it is told; its twin keeps what is recommended, which is for σ = 0.005."""
-    lam = setting.prior.recommended.get("treg", {}).get("lam", 1e-4)
+    """TReg's λ = σ²/τ² follows the σ that it is told; its twin keeps the best one for σ = 0.005."""
+    lam = setting.best("treg").get("lam", 1e-4)
     found = []
     for y in MEASUREMENTS:
         told = y.sigma if y.told is None else y.told
         found += [Arm(BASELINE, settings={"lam": max(lam * (told / SIGMA) ** 2, 1e-6)}, measurement=y)]
         if told != SIGMA:
-            found += [Arm("treg, λ as recommended", measurement=y)]
+            found += [Arm("treg, λ of σ = 0.005", measurement=y)]
         found += [Arm(solver, solver, measurement=y) for solver in RIVALS]
     return [*found, Arm(DDIM, "ddim", measurement=MEASUREMENTS[0])]
 

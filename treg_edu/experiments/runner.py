@@ -83,11 +83,21 @@ class Options:
 
 
 class Setting(NamedTuple):
-    """What a study's arms may depend on."""
+    """What a study's arms may depend on.  settings: the folder in which a search chose some, None for those that the prior recommends."""
 
     prior: DiffusionPrior
     pictures: Pictures
     models: Models
+    settings: str | Path | None = None
+
+    def searched(self, solver: str, instrument: str) -> dict[str, Any] | None:
+        """What was chosen for a solver of `SOLVERS`, see `arms.searched`."""
+        return None if self.settings is None else searched(self.settings, solver, instrument, self.models.fingerprint(solver))
+
+    def best(self, solver: str, instrument: str = "sr") -> dict[str, Any]:
+        """The same, or else what the prior recommends; empty where there is neither."""
+        prior, chosen = self.models.of(solver), self.searched(solver, instrument)
+        return chosen if chosen is not None else {} if prior is None else dict(prior.recommended.get(solver, {}))
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,7 @@ def reconstruct(study: Study, options: Options, models: Models | None = None) ->
     models = models or Models(options.prior, device)
     side = square(models.prior)
     pictures = picture_files.load(options.data, options.classes, options.images, side, options.texts)
-    setting = Setting(models.prior, pictures, models)
+    setting = Setting(models.prior, pictures, models, options.settings)
     arms = chosen(study, options, setting)
     plan = planned(study, arms, setting, options)
     store = Store(folder, study.name, KEY)
@@ -214,10 +224,8 @@ def planned(study: Study, arms: Sequence[Arm], setting: Setting, options: Option
     for arm in arms:
         prior = setting.models.of(arm.solver)
         assert prior is not None
-        of_prior = setting.models.fingerprint(arm.solver)
-        found = None if options.settings is None else searched(options.settings, base_of(arm.solver), arm.measurement.instrument, of_prior)
-        settings = settings_of(arm, prior, pictures.side, options.steps, found)
-        told = hash_of(arm, settings, of_prior, pictures.side)
+        settings = settings_of(arm, prior, pictures.side, options.steps, setting.searched(base_of(arm.solver), arm.measurement.instrument))
+        told = hash_of(arm, settings, setting.models.fingerprint(arm.solver), pictures.side)
         texts = texts_of(study, arm, pictures, settings)
         for i, (name, number, text) in enumerate(zip(pictures.names, pictures.numbers, texts)):
             plan += [Row(arm, i, name, text, 1000 * number + s, settings, told) for s in range(options.seeds)]

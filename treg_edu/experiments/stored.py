@@ -2,12 +2,13 @@
 
 data/results/accuracy.parquet    a row a reconstruction, without the pictures
 data/results/accuracy.json       the report: options, settings, tables, in six digits
+data/results/settings_treg.json  what a search chose, where the study was told to take it
 """
 
 import importlib
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +92,26 @@ def differences(
 def keep(name: str, out: str | Path = "out") -> Path:
     """Put what `treg-edu experiment NAME --out OUT` found where the results that ship are: its rows without their pictures, and its report.
 
-    A study with other settings than the recommended ones, or with a trial's steps, is not kept: nobody could make its rows again.
+    The settings that a search chose for it are kept beside it.  A study with a trial's steps or of another prior is not kept: nobody
+    could make its rows again.
     """
     study = study_named(name)
     found = files.read_json(Path(out) / f"{study.name}.json", "out")
-    for option in ("settings", "steps", "prior", "texts"):
+    for option in ("steps", "prior", "texts"):
         given = found["options"][option]
         checks.expect(given is None, "out", f"a study with --{option} {given}", f"one of the bundled prior, without --{option}")
+    searched = found["options"]["settings"]
+    chosen = sorted(Path(searched).glob("settings_*.json")) if searched else []
+    expected = "the folder of settings that the study was told"
+    checks.expect(chosen or not searched, "out", f"a study with --settings {searched}, which is not there", expected)
     checks.expect(found["options"]["data"] == "emoji", "out", f"a study of {found['options']['data']!r}", "one of the bundled pictures")
     every = pd.read_parquet(Path(out) / f"{study.name}.parquet").drop(columns=HEAVY)
     twice = every.duplicated(["measurement", "arm", "picture", "seed"]).any()
     checks.expect(not twice, "out", "rows of one arm with several settings or priors", "a folder in which the study ran once")
     small = dict.fromkeys(every.select_dtypes("float64"), np.float32)
     files.results_folder("name", folder())
+    for file in chosen:
+        files.write_text(folder() / file.name, file.read_text(encoding="utf-8"))
     files.write_text(folder() / f"{study.name}.json", json.dumps(rounded(found), ensure_ascii=False) + "\n")
     with files.written_beside(folder() / f"{study.name}.parquet") as beside:
         every.astype(small).to_parquet(beside, index=False, compression="zstd")
@@ -127,10 +135,11 @@ def again(
     name: of `STUDIES`.  measurement, arm, picture: as in its rows.  seeds: of the picture's own, 0, 1, …; all that are stored if None.
     """
     study, asked, stored = study_named(name), report(name)["options"], rows(name)
-    options = checked(study, Options(**{field.name: asked[field.name] for field in fields(Options)}))
+    options = Options(**{field.name: asked[field.name] for field in fields(Options)})
+    options = checked(study, replace(options, settings=folder() if options.settings else None))
     models = models or Models(options.prior, options.device)
     pictures = load_pictures(options.data, options.classes, options.images, square(models.prior), options.texts)
-    setting = Setting(models.prior, pictures, models)
+    setting = Setting(models.prior, pictures, models, options.settings)
     stored = stored[(stored["measurement"] == measurement) & (stored["arm"] == arm) & (stored["picture"] == picture)]
     wanted = f"some that {name} has stored"
     checks.expect(len(stored), "measurement, arm, picture", f"{measurement!r}, {arm!r}, {picture!r}", wanted)
