@@ -8,6 +8,8 @@ from gaussian_world import GaussianPrior, smooth_covariance
 import treg_edu as te
 from treg_edu.operators import FourierMagnitude, SuperResolution
 
+pytestmark = pytest.mark.once
+
 SR = SuperResolution(16)
 
 

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 import treg_edu as te
 
+pytestmark = pytest.mark.once
+
 RANK, ALPHA = 2, 4.0
 
 

@@ -8,6 +8,8 @@ from treg_edu.checks import ArgumentError
 from treg_edu.experiments import noninferiority
 from treg_edu.experiments.noninferiority import against, of_every
 
+pytestmark = pytest.mark.once
+
 MARGINS = {"distance": 0.1}
 
 

@@ -18,6 +18,8 @@ import treg_edu as te
 from treg_edu import cli, images
 from treg_edu.cli.measured import OPTIONS_OF
 
+pytestmark = pytest.mark.once
+
 SOLVING = sys.modules["treg_edu.cli.solve"]
 NEGATIONS = ("hidden", "projected", "none")
 OPTIONS = {"sr": [], "blur": [], "inpaint": ["--box", "4,4,8,8"], "phase": [], "gamma": []}

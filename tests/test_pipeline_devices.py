@@ -9,6 +9,8 @@ import torch
 
 import treg_edu as te
 
+pytestmark = pytest.mark.once
+
 GPU = torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(not GPU, reason=f"no CUDA device: torch {torch.__version__}, no /dev/nvidia0")
 HALF = [

@@ -12,6 +12,8 @@ from treg_edu import files, images
 from treg_edu.operators import SuperResolution
 from treg_edu.training import corruption, loop, recipes, robust, vae
 
+pytestmark = pytest.mark.once
+
 
 class Pooling(torch.nn.Module):
     """An "autoencoder" with known latents: means of 4×4 pixels, and zeros; decoded by repeating them."""
