@@ -93,6 +93,9 @@ def test_settings_that_a_search_chose_are_kept_and_used_again(made, models, tmp_
     report.run(accuracy.STUDY, models, images=2, seeds=1, settings=out, out=out)
     stored.keep("accuracy", out)
     assert (stored.folder() / "settings_ldps.json").read_text(encoding="utf-8") == told
+    assert stored.search("ldps", "boxes")["chosen"] == chosen["boxes"]["chosen"]
+    with pytest.raises(MissingFileError, match="^solver: got 'psld', of which no search is stored"):
+        stored.search("psld")
     shutil.rmtree(out)  # what is kept needs nothing else
     kept = stored.rows("accuracy")
     assert json.loads(kept[kept["arm"] == "ldps"]["settings"].iloc[0])["step_size"] == 7

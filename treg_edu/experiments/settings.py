@@ -18,7 +18,7 @@ from .intervals import mean_interval
 from .search import RULE, few, search
 from .study import FIGURES, INSTRUMENTS, Study, taken_by
 
-__all__ = ["front", "run", "table"]
+__all__ = ["front", "run", "table", "told"]
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:

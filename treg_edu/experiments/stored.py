@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from .. import checks, files
+from ..solvers import SOLVERS
 from .arms import Models
 from .grading import FIGURES, Grader, cell
 from .pictures import load as load_pictures
 from .runner import Options, Setting, Study, checked, planned, solved, square
 
-__all__ = ["STUDIES", "again", "differences", "keep", "report", "rows", "study_named", "table"]
+__all__ = ["STUDIES", "again", "differences", "keep", "report", "rows", "search", "study_named", "table"]
 
 STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness", "front")
 HEAVY = ["png", "features"]  # made again in a second, and 99 % of the bytes
@@ -46,6 +47,14 @@ def rows(name: str) -> pd.DataFrame:
     path = folder() / f"{study_named(name).name}.parquet"
     checks.expect(path.is_file(), "name", f"{name!r}, of which no results are stored", f"{path}", checks.MissingFileError)
     return pd.read_parquet(path)
+
+
+def search(solver: str, instrument: str = "sr") -> dict[str, Any]:
+    """What the search for a solver's settings found: {"start", "chosen", "at_the_edge", "trials", "settings"}, see `settings.run`."""
+    path = folder() / f"settings_{checks.one_of('solver', solver, SOLVERS)}.json"
+    checks.expect(path.is_file(), "solver", f"{solver!r}, of which no search is stored", f"{path}", checks.MissingFileError)
+    found = files.read_json(path, "solver")["found"]
+    return found[checks.one_of("instrument", instrument, found)]
 
 
 def table(
