@@ -150,5 +150,15 @@ def test_what_is_cited_is_listed_and_in_the_bibliography(name):
     assert keys(body) == keys(listed) and keys(listed) <= set(references())
 
 
+def test_notebooks_measure_on_pictures_of_their_own():
+    """From 03 on each takes its own slice of the test pictures, so that two of them do not rest on the same luck."""
+    slices = {}
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        sources = "\n".join(cell.source for cell in cells(path.stem, "code"))
+        slices[path.stem] = {range(int(first), int(first) + int(n)) for n, first in re.findall(r"examples\((\d+), first=(\d+)\)", sources)}
+    taken = [(name, i) for name, own in slices.items() for each in own for i in each]
+    assert len(slices["11_stable_diffusion"]) == 1 and len(taken) == len({i for _, i in taken}) > 100
+
+
 def test_the_bibliography_says_the_year_of_its_keys():
     assert len(references()) > 15 and all(key.endswith(year) for key, year in references().items())

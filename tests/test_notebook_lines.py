@@ -5,6 +5,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import stable_diffusion as sd
 import torch
 
 import treg_edu as te
@@ -444,6 +445,26 @@ def test_10_the_written_text_has_more_evidence(world_10):
     many, start = y.expand(200, -1, -1, -1), world.embed_text([""] * 200)
     walk = [written["write_text"](many, start, Mean(), rounds=rounds, rate=0.05, radius=10.0).mean(0) for rounds in (0, 2, 4)]
     assert log_evidence(walk[0]) < log_evidence(walk[1]) < log_evidence(walk[2])
+
+
+def test_11_the_cells_run_on_a_checkpoint_in_the_shape_of_stable_diffusion(x, prior, tmp_path, monkeypatch):
+    """`MODEL` and `FOLDER` are all that is told: an untrained SD 1.5, narrow, and photographs; in two steps, on the CPU."""
+    sd.pipeline_of(sd.networks(prior.tokenizer)).save_pretrained(tmp_path / "model")
+    for i in range(8):
+        (tmp_path / "photographs" / f"thing_{i}").mkdir(parents=True)
+        te.images.save(x[i % 2][None], tmp_path / "photographs" / f"thing_{i}" / "1.png")
+    monkeypatch.setenv("TREG_EDU_MODEL", str(tmp_path / "model"))
+    monkeypatch.setenv("TREG_EDU_FOLDER", str(tmp_path / "photographs"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    whole = te.solve
+    monkeypatch.setattr(te, "solve", lambda *arguments, **settings: whole(*arguments, **settings | {"steps": 2}))
+    written = lines("11_stable_diffusion", "MODEL =", "sigma, size =", "treg =")
+    assert written["treg"] == {} and written["prior"].tokenizer.model_max_length == 77 and written["labels"][0].startswith("thing ")
+    names = {name: value for name, value in written.items() if name != "__builtins__"} | {"treg": {"steps": 2}}
+    shown = ("for library in", "both =", "found = {", "def graded", 'found["negation off"]', "def features")
+    written = lines("11_stable_diffusion", *shown, **names)
+    torch.testing.assert_close(written["both"]["te.solve"], written["both"]["TRegPipeline"], atol=1e-4, rtol=0)
+    assert written["psld"] == {"guidance_scale": 5.0} and all(len(each) == 8 for each in written["parts"].values())
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def differences(rows: Mapping[str, Mapping[str, tuple[ArrayLike, tuple[float, fl
             axes.plot(np.asarray(values), np.full(len(np.asarray(values)), place + 0.18), "o", color="tab:blue", markersize=5, alpha=0.45)
             axes.errorbar(mean, place - 0.12, xerr=[[mean - low], [high - mean]], fmt="ok", markersize=6, capsize=4, linewidth=1.8)
         axes.set_xlabel(measure)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4 if len(measures) < 4 else 3))
     grid[0].set_yticks(range(len(rows)), list(rows))
     grid[0].set_ylim(len(rows) - 0.5, -0.5)
     return figure
