@@ -85,6 +85,18 @@ def test_source_is_shown_where_the_tag_says_so():
     assert "f(x)" in written and "g(x)" not in written
 
 
+def test_an_exercise_that_is_on_a_slide_says_what_to_do():
+    stub = "def f(x):\n    return ...  # your turn"
+    asked = text("## A\n\nOne.\n\n**Exercise 1 (write).** Do this.\n\n**Exercise 2 (write).** Do that. " + "And more of it. " * 40)
+    found = shown(asked, code(stub, tags=["slide-code"]), code("f(1)", tags=["slide-code"]))
+    assert (
+        found[0][0] == "### A"
+        and found[0][1].startswith("**Exercise 2 (write).** Do that. And")
+        and len(found[0][1]) < 1.1 * slides.LONGEST
+    )
+    assert found[1] == ["### A", 0]
+
+
 def test_a_figure_says_what_it_shows():
     told = v4.new_output("display_data", {"image/png": "iVBORw0KGgo="}, metadata={"image/png": {"alt": "Two <arrows>"}})
     page = slides.html("T", slides.slides_of(v4.new_notebook(cells=[text("# T"), code("f()", told), code("g()", PICTURE)])))

@@ -16,6 +16,8 @@ __all__ = ["Slide", "deck_files", "slides_of"]
 
 STARTS, CONTINUES, WITH_CODE = "slide", "slide-more", "slide-code"
 """Tags of cells: begins a slide; goes below the last one; begins a slide that shows the source as well."""
+OPEN = "# your turn"
+"""What an open line of an exercise ends with."""
 NOT_SHOWN = ("Play", "Exercises", "More exercises")
 """Sections that are for the reader alone, where no tag says otherwise."""
 LONGEST = 340
@@ -169,6 +171,9 @@ def slides_of(notebook: dict[str, Any]) -> list[Slide]:
                 after = [each for each in cells[place + 1 :] if each["cell_type"] == "markdown"]
                 text = caption(source_of(after[0]), figures) if after and is_picture(outputs) else ""
                 shown += [prose(f'<div class="caption">\n\n{text}\n\n</div>')] if text else []
+                before = [each for each in cells[:place] if each["cell_type"] == "markdown"]
+                asked = exercise(source_of(before[-1])) if before and WITH_CODE in tags and OPEN in source else ""
+                shown = [prose(asked), *shown] if asked else shown
                 if CONTINUES in tags and found:
                     found[-1].cells += shown
                 else:
@@ -194,6 +199,12 @@ def is_picture(outputs: list[dict[str, Any]]) -> bool:
 
 def paragraphs(text: str) -> list[str]:
     return [each.strip("\n") for each in re.split(r"\n\s*\n", text) if each.strip()]
+
+
+def exercise(text: str) -> str:
+    """The first sentences of the last exercise that a piece of prose states; empty where it states none."""
+    stated = [each for each in paragraphs(text) if re.match(r"\*\*Exercise \d", each)]
+    return sentences(stated[-1], LONGEST) if stated else ""
 
 
 def lead(text: str) -> str:
