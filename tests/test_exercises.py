@@ -600,12 +600,17 @@ WRONG["check_paired_difference"] = [
 
 
 # 08_the_other_solvers
-RIGHT["check_norm_gradient"] = lambda A, y, x: (x @ A.T - y) @ A / (x @ A.T - y).norm(dim=1, keepdim=True)
+def _norm_gradient(A, y, x, whole=False, power=1):
+    off = x @ A.T - y
+    return off @ A / (off.norm() if whole else off.norm(dim=1, keepdim=True)) ** power
+
+
+RIGHT["check_norm_gradient"] = _norm_gradient
 WRONG["check_norm_gradient"] = [
-    lambda A, y, x: (x @ A.T - y) @ A,  # of half the square
-    lambda A, y, x: (y - x @ A.T) @ A / (x @ A.T - y).norm(dim=1, keepdim=True),
-    lambda A, y, x: (x @ A.T - y) @ A / (x @ A.T - y).norm(),  # one norm for the batch
-    lambda A, y, x: (x @ A.T - y) @ A / (x @ A.T - y).norm(dim=1, keepdim=True) ** 2,
+    lambda A, y, x: _norm_gradient(A, y, x, power=0),  # of half the square
+    lambda A, y, x: -_norm_gradient(A, y, x),
+    lambda A, y, x: _norm_gradient(A, y, x, whole=True),  # one norm for the batch
+    lambda A, y, x: _norm_gradient(A, y, x, power=2),
     lambda A, y, x: (x @ A.T - y) @ torch.linalg.pinv(A).T / (x @ A.T - y).norm(dim=1, keepdim=True),
 ]
 
@@ -630,6 +635,74 @@ WRONG["check_gluing"] = [
     lambda A, y, x: (y - A @ x).norm(),
     lambda A, y, x: (torch.linalg.pinv(A) @ (y - A @ x)).norm() ** 2,
     lambda A, y, x: (torch.linalg.pinv(A) @ y + x - torch.linalg.pinv(A) @ A @ x).norm(),  # x not taken off
+]
+
+
+def _renoised(z, eps, fresh, a, kept, rest=lambda kept: (1 - kept**2) ** 0.5, size=lambda a: (1 - a).sqrt()):
+    return a.sqrt() * z + size(a) * (kept * eps + rest(kept) * fresh)
+
+
+RIGHT["check_renoised"] = _renoised
+WRONG["check_renoised"] = [
+    lambda *given: _renoised(*given, rest=lambda kept: 1 - kept),  # too quiet
+    lambda z, eps, fresh, a, kept: _renoised(z, fresh, eps, a, kept),
+    lambda *given: _renoised(*given, size=lambda a: 1),
+    lambda *given: _renoised(*given, rest=lambda kept: 0),
+    lambda z, eps, fresh, a, kept: _renoised(z, eps, fresh, a, (1 - a).sqrt()),  # TReg's, whatever is asked
+    lambda z, eps, fresh, a, kept: a * z + (1 - a) * (kept * eps + (1 - kept**2) ** 0.5 * fresh),
+]
+PASSED_BACK = {"LDPS": {"U-Net", "decoder"}, "PSLD": {"U-Net", "decoder", "encoder"}, "MPGD": {"decoder"}, "TReg": set()}
+ANSWERS["check_passes_back"] = (
+    PASSED_BACK,
+    [
+        PASSED_BACK | {"LDPS": {"U-Net"}},
+        PASSED_BACK | {"LDPS": {"decoder"}},
+        PASSED_BACK | {"PSLD": {"U-Net", "decoder"}},
+        PASSED_BACK | {"MPGD": {"U-Net", "decoder"}},
+        PASSED_BACK | {"TReg": {"decoder", "encoder"}},
+        PASSED_BACK | {"TReg": "nothing"},
+        PASSED_BACK | {"TReg": None},
+        PASSED_BACK | {"TReg": 0},
+        PASSED_BACK | {"TReg": {"A"}},
+        {"LDPS": {"U-Net", "decoder"}},
+        "PSLD",
+        None,
+        torch.zeros(2),
+    ],
+)
+
+
+def _ldps_step(z_t, y, predict, decode, A, a, a_prev, rho, cut=False, square=False, by_z0=False):
+    with torch.enable_grad():
+        z = z_t.clone().requires_grad_()
+        eps = predict(z).detach() if cut else predict(z)
+        z0 = (z - (1 - a).sqrt() * eps) / a.sqrt()
+        off = (y - A(decode(z0))).flatten(1).norm(dim=1)
+    (step,) = torch.autograd.grad((off**2 if square else off).sum(), z0 if by_z0 else z)
+    return a_prev.sqrt() * z0 + (1 - a_prev).sqrt() * eps - rho * step
+
+
+RIGHT["check_ldps_step"] = _ldps_step
+WRONG["check_ldps_step"] = [
+    lambda *given: _ldps_step(*given, cut=True),  # as it is given
+    lambda *given: _ldps_step(*given[:-1], 0.0),
+    lambda *given: _ldps_step(*given[:-1], -given[-1]),
+    lambda *given: _ldps_step(*given, square=True),
+    lambda *given: _ldps_step(*given, by_z0=True),  # MPGD's
+]
+
+
+def _chosen_step(sizes, misfits, far=lambda rms: rms.log().abs(), mean=lambda misfits: misfits.square().mean(1).sqrt()):
+    return sizes[int(far(mean(misfits)).argmin())]
+
+
+RIGHT["check_chosen_step"] = _chosen_step
+WRONG["check_chosen_step"] = [
+    lambda *given: _chosen_step(*given, far=lambda rms: rms),  # the smallest
+    lambda *given: _chosen_step(*given, far=lambda rms: (rms - 1).abs()),
+    lambda *given: _chosen_step(*given, mean=lambda misfits: misfits.mean(1)),
+    lambda sizes, misfits: sizes.index(_chosen_step(sizes, misfits)),
+    lambda sizes, misfits: sizes[-1],
 ]
 RIGHT["check_clean_estimate"] = lambda z, e, a: (z - (1 - a).sqrt() * e) / a.sqrt()
 WRONG["check_clean_estimate"] = [
@@ -938,6 +1011,17 @@ DIAGNOSED |= {"check_sign_test": 0, "check_decided_by_text": 0}
 DIAGNOSED |= {"check_discrepancy_weight": 0, "check_descent": 0, "check_gamma_gradient": 0}
 DIAGNOSED |= {"check_equivalent_omega": 0, "check_backwards": 0, "check_trust": 0, "check_tuned": 0}
 DIAGNOSED |= {"check_evidence_gradient": 0, "check_kept_run": 0}
+OF_THE_OTHERS = [
+    "norm_gradient",
+    "gluing",
+    "through_the_network",
+    "renoised",
+    "ldps_step",
+    "chosen_step",
+    "without_a_gradient",
+    "clean_estimate",
+]
+DIAGNOSED |= {f"check_{exercise}": 0 for exercise in OF_THE_OTHERS}
 DIAGNOSED |= {"check_in_our_units": 0, "check_noise_share": 0, "check_passes": 0, "check_largest_consistent": 0}
 DIAGNOSED |= {"check_not_worse": 0, "check_fair_lead": 0, "check_chosen_beforehand": 0, "check_pictures_needed": 0, "check_discordant": 0}
 OF_DDIM = ["gaussian_noise", "tweedie", "ddim_step", "guide", "enough_steps", "walk_down", "rescaled_score", "from_v", "renoise"]
@@ -953,6 +1037,23 @@ DIAGNOSED |= {"check_nearest_training_picture": 0}
 def test_a_known_mistake_is_told_by_its_name(capsys, name):
     verdict = said(capsys, CHECKS[name], WRONG[name][DIAGNOSED[name]])
     assert verdict.count(". ") >= 2 and f'te.exercises.hint("{name.removeprefix("check_")}")' in verdict
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"LDPS": {"decoder"}}, "ẑ₀ depends on z_t through the U-Net"),
+        ({"PSLD": {"U-Net", "decoder"}}, "the gluing term encodes"),
+        ({"MPGD": {"U-Net", "decoder"}}, "behind the U-Net"),
+        ({"TReg": {"decoder"}}, "without a gradient"),
+    ],
+)
+def test_each_wrong_line_of_the_networks_that_are_passed_back_is_told(capsys, change, told):
+    assert told in said(capsys, exercises.check_passes_back, PASSED_BACK | change)
+    half = PASSED_BACK | dict.fromkeys(change, ...)
+    assert said(capsys, exercises.check_passes_back, half) == "not attempted yet"
+    lists = {method: [each.upper() for each in networks] for method, networks in PASSED_BACK.items()}
+    assert said(capsys, exercises.check_passes_back, lists).startswith("right")
 
 
 @pytest.mark.parametrize("found, right", [(3, True), (3.0, False), (torch.tensor(3), True), (torch.tensor(3.0), False), (True, False)])

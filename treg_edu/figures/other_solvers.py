@@ -8,8 +8,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from .. import checks
-from .base import Figure, name_axes
-from .earlier import blank, own_style
+from .base import WIDEST, Figure, blank, name_axes, own_style
 
 __all__ = ["by_method", "posterior_clouds"]
 
@@ -22,12 +21,19 @@ def posterior_clouds(samples: Mapping[str, Tensor], mean: Tensor, covariance: Te
     """
     for name, points in samples.items():
         checks.expect(points.ndim == 2 and points.shape[1] == 2, name, f"shape {tuple(points.shape)}", "(N, 2)")
-    figure = blank(2.1 * len(samples), 2.5)
-    grid = figure.subplots(1, len(samples), squeeze=False, sharex=True, sharey=True)[0]
+    columns = min(len(samples), 3)
+    rows = -(-len(samples) // columns)
+    figure = blank(WIDEST * columns / 3, 2.9 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(samples) :]:
+        axes.remove()
+    for above in grid.flat[len(samples) - columns : (rows - 1) * columns]:
+        above.tick_params(labelbottom=True)  # nothing is below it
     values, vectors = np.linalg.eigh(covariance.detach().cpu().double().numpy())
     angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
     centre = mean.detach().cpu().double().numpy()
-    for axes, (name, points) in zip(grid, samples.items()):
+    for place, (name, points) in enumerate(samples.items()):
+        axes = grid.flat[place]
         cloud = points.detach().cpu().numpy()
         axes.plot(*cloud.T, ".", color="tab:blue", markersize=2.5, alpha=0.35)
         for deviations, style in ((1, "-"), (2, "--")):
@@ -37,14 +43,14 @@ def posterior_clouds(samples: Mapping[str, Tensor], mean: Tensor, covariance: Te
         axes.plot(*cloud.mean(0), "x", color="tab:red", markersize=7)
         axes.set_title(name)
         axes.set_aspect("equal")
-        name_axes(axes, names[0], names[1] if axes is grid[0] else "")
+        name_axes(axes, names[0] if place >= len(samples) - columns else "", names[1] if place % columns == 0 else "")
     return figure
 
 
 @own_style()
 def by_method(values: Mapping[str, Tensor], label: str) -> Figure:
     """A row of dots for each method, one a picture, and a bar at their mean, on a logarithmic axis.  values: {method: (N,)}, above 0."""
-    figure = blank(6.5, 0.9 + 0.32 * len(values))
+    figure = blank(WIDEST, 1.0 + 0.42 * len(values))
     axes = figure.subplots()
     for place, each in enumerate(values.values()):
         numbers = each.detach().cpu().float()
