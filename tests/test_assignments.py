@@ -92,8 +92,7 @@ def test_every_check_of_the_notebook_is_graded_and_every_statement_is_in_it(name
     ]
     ids = {cell.metadata.nbgrader.grade_id for cell in there.cells}
     left_out = {number for number, _ in numbers if f"ex{number:02d}-statement" not in ids}
-    without_kind = {("08", 6)}  # open as well: notebook 08 says so in its heading, not as a kind
-    assert left_out == {number for number, kind in numbers if kind == "open" or (name[:2], number) in without_kind}
+    assert left_out == {number for number, kind in numbers if kind == "open"}
 
 
 @pytest.mark.parametrize("name", NAMES)
