@@ -166,6 +166,12 @@ def test_a_study_that_nobody_could_repeat_is_not_kept(made, option, value):
     assert not stored.folder().exists()
 
 
+def test_rows_beyond_those_of_the_report_are_not_kept(made, models, capsys):
+    report.run(accuracy.STUDY, models, images=3, seeds=1, out=made)  # the folder has four pictures with two seeds
+    stored.keep("accuracy", made)
+    assert len(stored.rows("accuracy")) == len(ARMS) * 3 and stored.report("accuracy")["pictures"] == 3
+
+
 def test_rows_of_two_settings_are_not_mixed(made, models, capsys):
     report.run(accuracy.STUDY, models, images=4, seeds=2, steps=2, out=made)
     report.run(accuracy.STUDY, models, images=4, seeds=2, out=made)  # all there: the report is that of the recommended settings again

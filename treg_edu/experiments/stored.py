@@ -22,7 +22,7 @@ from .grading import FIGURES, Grader, cell
 from .pictures import load as load_pictures
 from .runner import Options, Setting, Study, checked, planned, solved, square
 
-__all__ = ["STUDIES", "again", "differences", "keep", "report", "rows", "search", "study_named", "table"]
+__all__ = ["STUDIES", "again", "differences", "keep", "options_of", "report", "rows", "search", "study_named", "table"]
 
 STUDIES = ("accuracy", "other-class", "ambiguity", "phase", "parts", "negation", "wording", "convergence", "robustness", "front")
 HEAVY = ["png", "features"]  # made again in a second, and 99 % of the bytes
@@ -115,6 +115,9 @@ def keep(name: str, out: str | Path = "out") -> Path:
     checks.expect(chosen or not searched, "out", f"a study with --settings {searched}, which is not there", expected)
     checks.expect(found["options"]["data"] == "emoji", "out", f"a study of {found['options']['data']!r}", "one of the bundled pictures")
     every = pd.read_parquet(Path(out) / f"{study.name}.parquet").drop(columns=HEAVY)
+    options = checked(study, replace(options_of(found), settings=None))
+    names = load_pictures(options.data, options.classes, options.images).names
+    every = every[every["picture"].isin(names) & (every["seed"] % 1000 < options.seeds)]  # more may be there, of a longer run
     twice = every.duplicated(["measurement", "arm", "picture", "seed"]).any()
     checks.expect(not twice, "out", "rows of one arm with several settings or priors", "a folder in which the study ran once")
     small = dict.fromkeys(every.select_dtypes("float64"), np.float32)
@@ -136,6 +139,11 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def options_of(found: dict[str, Any]) -> Options:
+    """What a report says that the study was told."""
+    return Options(**{field.name: found["options"][field.name] for field in fields(Options)})
+
+
 def again(
     name: str, measurement: str, arm: str, picture: str, seeds: Sequence[int] | None = None, models: Models | None = None
 ) -> pd.DataFrame:
@@ -143,8 +151,8 @@ def again(
 
     name: of `STUDIES`.  measurement, arm, picture: as in its rows.  seeds: of the picture's own, 0, 1, …; all that are stored if None.
     """
-    study, asked, stored = study_named(name), report(name)["options"], rows(name)
-    options = Options(**{field.name: asked[field.name] for field in fields(Options)})
+    study, told, stored = study_named(name), report(name), rows(name)
+    options = options_of(told)
     options = checked(study, replace(options, settings=folder() if options.settings else None))
     models = models or Models(options.prior, options.device)
     pictures = load_pictures(options.data, options.classes, options.images, square(models.prior), options.texts)
