@@ -12,7 +12,8 @@ from treg_edu.exercises.hints import HINTS
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["01_forward_operators", "02_phase_retrieval_symmetries", "03_ddim", "04_latent_data_consistency", "05_text_regularization"]
-NAMES += ["06_adaptive_negation", "07_treg", "09_the_papers_tables", "10_after_treg", "11_stable_diffusion", "12_train_the_prior"]
+NAMES += ["06_adaptive_negation", "07_treg", "08_the_other_solvers", "09_the_papers_tables", "10_after_treg", "11_stable_diffusion"]
+NAMES += ["12_train_the_prior"]
 READ = ["00_quickstart", *NAMES]
 """Those with exercises that check themselves; and the quickstart, which is to be read."""
 TURN = "# your turn"
