@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# THREADS is the Makefile's: of each of two workers. Tests marked `once` are left out where other instructions are meant.
-NUMBERS = {"PYTEST_ADDOPTS": "-m 'not slow and not once'"}
+# THREADS is the Makefile's: of each of two workers. Where other instructions are meant, tests marked `once` are left out, and so are the
+# solutions, which compute what their notebooks do.
+NUMBERS = {"PYTEST_ADDOPTS": "-m 'not slow and not once' --ignore=notebooks/solutions"}
 SETTINGS = {
     "native": {"THREADS": "1"},
     "two-threads": {"THREADS": "2"},
