@@ -92,7 +92,7 @@ def test_an_exercise_that_is_on_a_slide_says_what_to_do():
     assert (
         found[0][0] == "### A"
         and found[0][1].startswith("**Exercise 2 (write).** Do that. And")
-        and len(found[0][1]) < 1.1 * slides.LONGEST
+        and len(found[0][1]) < 0.6 * slides.LONGEST
     )
     assert found[1] == ["### A", 0]
 

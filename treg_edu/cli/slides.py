@@ -172,7 +172,8 @@ def slides_of(notebook: dict[str, Any]) -> list[Slide]:
                 text = caption(source_of(after[0]), figures) if after and is_picture(outputs) else ""
                 shown += [prose(f'<div class="caption">\n\n{text}\n\n</div>')] if text else []
                 before = [each for each in cells[:place] if each["cell_type"] == "markdown"]
-                asked = exercise(source_of(before[-1])) if before and WITH_CODE in tags and OPEN in source else ""
+                open_ = WITH_CODE in tags and CONTINUES not in tags and OPEN in source
+                asked = exercise(source_of(before[-1])) if before and open_ else ""
                 shown = [prose(asked), *shown] if asked else shown
                 if CONTINUES in tags and found:
                     found[-1].cells += shown
@@ -204,7 +205,7 @@ def paragraphs(text: str) -> list[str]:
 def exercise(text: str) -> str:
     """The first sentences of the last exercise that a piece of prose states; empty where it states none."""
     stated = [each for each in paragraphs(text) if re.match(r"\*\*Exercise \d", each)]
-    return sentences(stated[-1], LONGEST) if stated else ""
+    return sentences(stated[-1], LONGEST // 2) if stated else ""
 
 
 def lead(text: str) -> str:
