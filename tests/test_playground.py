@@ -31,6 +31,8 @@ from treg_edu.playground.pad import box_between
 from treg_edu.playground.question import INSTRUMENTS, MOST_TEXT, OFFERED, Question, solvers_for
 from treg_edu.playground.worker import Worker
 
+pytestmark = pytest.mark.once
+
 SR = {"instrument": "super-resolution", "setting": {"factor": 4}}
 
 

@@ -9,6 +9,8 @@ from treg_edu.experiments import claims, noninferiority, pictures, runner, store
 from treg_edu.experiments.arms import Models
 from treg_edu.experiments.runner import BASELINE, DDIM, Setting
 
+pytestmark = pytest.mark.once
+
 FOLDER = files.data_folder() / "results"
 KEPT = [name for name in stored.STUDIES if (FOLDER / f"{stored.study_named(name).name}.parquet").is_file()]
 

@@ -11,6 +11,8 @@ import treg_edu as te
 from treg_edu import cli, files
 from treg_edu.training import corpus, data, loop, shapes, toy
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def frame():
