@@ -22,6 +22,7 @@ from PIL import Image
 from tornado.web import HTTPError
 
 import treg_edu as te
+from treg_edu import files
 from treg_edu.checks import ArgumentError
 from treg_edu.playground import answers, messages, server, uploads
 from treg_edu.playground.connections import VisitorConnection, is_sound
@@ -462,3 +463,13 @@ def test_the_memory_of_a_visitors_process_is_bounded():
     environment = os.environ | server.VISITORS
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, env=environment)
     assert done.stderr.splitlines()[-1] == "MemoryError"
+
+
+def test_the_notebook_that_is_served_shows_the_page(monkeypatch):
+    shown = []
+    monkeypatch.setattr("treg_edu.playground.page.page", lambda: shown.append("page"))
+    notebook = json.loads((files.shipped("notebooks") / "playground.ipynb").read_text(encoding="utf-8"))
+    (cell,) = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    assert not cell["metadata"]
+    exec("".join(cell["source"]), {})
+    assert shown == ["page"]

@@ -57,6 +57,19 @@ def test_every_solver_was_searched_alike():
     assert len(set(tried.values())) == 1, tried
 
 
+def test_the_readme_says_what_the_results_show():
+    """Of the solvers with a prior: whose misfit is least, at what passes, and who is nearer to the truth than TReg, after correction."""
+    rows = stored.rows("accuracy")
+    means = rows[(rows["measurement"] == "sr") & (rows["passes"] > 0) & ~rows["arm"].isin([DDIM, "treg, null text"])].groupby("arm")
+    misfits, passes = means["misfit"].mean(), means["passes"].mean()
+    assert set(misfits.nsmallest(2).index) == {BASELINE, "flowdps"} and 2 * passes[BASELINE] < passes["flowdps"]
+    minus = {arm: each["differences"].get("distance") for arm, each in stored.report("accuracy")["tables"]["sr"].items()}
+    assert {arm for arm, each in minus.items() if each and each[2] < 0 and each[3] < 0.05} == {"flowdps", "mpgd", "latino"}
+    report = stored.report("accuracy")
+    readme = (files.data_folder().parent / "README.md").read_text(encoding="utf-8")
+    assert f"the same {report['pictures']} held-out drawings from sixteen pixels" in readme
+
+
 def test_the_statements_of_the_notebook_can_be_read():
     assert len(claims.examined()) == len(claims.CLAIMS)
     rows = stored.rows("accuracy")

@@ -172,8 +172,8 @@ def slides_of(notebook: dict[str, Any]) -> list[Slide]:
                 text = caption(source_of(after[0]), figures) if after and is_picture(outputs) else ""
                 shown += [prose(f'<div class="caption">\n\n{text}\n\n</div>')] if text else []
                 before = [each for each in cells[:place] if each["cell_type"] == "markdown"]
-                open_ = WITH_CODE in tags and CONTINUES not in tags and OPEN in source
-                asked = exercise(source_of(before[-1])) if before and open_ else ""
+                stub = WITH_CODE in tags and CONTINUES not in tags and OPEN in source
+                asked = exercise(source_of(before[-1])) if before and stub else ""
                 shown = [prose(asked), *shown] if asked else shown
                 if CONTINUES in tags and found:
                     found[-1].cells += shown
